@@ -1,0 +1,281 @@
+"""Records that cross module borders, with the unit in every name that has one.
+
+Energies are integer microjoules and times integer nanoseconds everywhere inside;
+base units (joules, seconds) appear only in the exposition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Component = Literal["cpu", "dram", "gpu", "other"]
+COMPONENTS: tuple[Component, ...] = ("cpu", "dram", "gpu", "other")
+Covers = Literal["cpu", "dram", "gpu", "node", ""]
+Method = Literal["measured", "estimated"]
+Mode = Literal["dynamic", "idle", ""]
+
+J_UJ = 1_000_000
+S_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """One energy counter of one sensor.
+
+    `sensor`, `name` and `device` together identify it and are its labels
+    (`sensor`, `zone_name`, `device`); `device` must not change while the hardware stays.
+    `covers` says what it counts towards: a component, the whole `node`, or "" when it lies
+    inside or beside another zone and is only shown.
+    `range_uj` is the modulus of the raw counter, 0 if it never wraps.
+    `max_power_w` bounds what is physically plausible and tells a wrap from a reset.
+    `survives_suspend` is False for counters that the platform may clear in S3/S4.
+    `idle_power_w` is the idle power where the source knows it (the estimate), else None.
+    `attributes` are extra facts for info series (a GPU's model, PCI address, index, driver).
+    """
+
+    sensor: str
+    name: str
+    device: str
+    covers: Covers
+    method: Method = "measured"
+    range_uj: int = 0
+    max_power_w: float = 1000.0
+    uncertainty_ratio: float = 0.05
+    survives_suspend: bool = True
+    idle_power_w: float | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return (self.sensor, self.name, self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One read of one zone: a raw value, or the reason why there is none.
+
+    `raw_uj` is the counter as the hardware shows it, modulo `zone.range_uj`; None when the read failed,
+    then `failure` is a bounded word (`eio`, `enodata`, ...).
+    `lineage` names the counter itself: two values with the same lineage (and the same boot)
+    may be subtracted, across agent restarts too; another lineage is another counter.
+    """
+
+    zone: Zone
+    at_ns: int
+    raw_uj: int | None
+    lineage: str = ""
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of `wattledger check`: what was found of a sensor or zone, and what to do about it.
+
+    `status`: `usable`, `absent` (normal: this host has no such meter), `denied` (permission),
+    `failed` (there, but broken) or `ignored` (there, but a duplicate or known to be wrong).
+    `fix` is the exact command that makes it usable, or "".
+    """
+
+    sensor: str
+    subject: str
+    status: Literal["usable", "absent", "denied", "failed", "ignored"]
+    why: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What a sensor found on this host: the zones it can read now, and its findings."""
+
+    zones: tuple[Zone, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Workload:
+    """What an operator names: a container, pod, unit, session, job, vm, or a plain cgroup.
+
+    Pseudo-workloads have the kinds `kernel`, `idle`, `unattributed`, `exited` and `other` and an empty id.
+    `(kind, id)` is the identity; a source makes one object per identity and keeps giving that one,
+    so objects compare and hash by identity.
+    `facts` are labels of `workload_info` beyond the identity labels (runtime, pod_uid, user, unit, ...).
+    """
+
+    kind: str
+    id: str = ""
+    name: str = ""
+    pod_namespace: str = ""
+    pod_name: str = ""
+    container_name: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.kind, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUse:
+    """CPU time of one process since the previous scan; `start` tells reused pids apart."""
+
+    pid: int
+    start: int
+    comm: str
+    workload: Workload
+    cpu_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the workloads used since the previous scan.
+
+    `cpu_ns` holds CPU time per workload, pseudo-workloads `kernel` and `exited` included,
+    nested workloads already subtracted, only entries above zero: its sum is the busy time the
+    scan could see. `born` and `ended` are the workloads that appeared and vanished since the
+    previous scan (the first scan reports everything present as born, and no CPU time).
+    `busy_ns` of `cpus` logical CPUs over the same interval gives the utilisation;
+    it excludes idle, iowait and steal.
+    `memory_bytes` and `reserved_cpus` are filled only when the idle policy asks for them.
+    """
+
+    at_ns: int
+    cpus: int
+    busy_ns: int
+    cpu_ns: Mapping[Workload, int]
+    born: tuple[Workload, ...] = ()
+    ended: tuple[Workload, ...] = ()
+    memory_bytes: Mapping[Workload, int] = field(default_factory=dict)
+    reserved_cpus: Mapping[Workload, float] = field(default_factory=dict)
+    processes: tuple[ProcessUse, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intensity:
+    """Grid carbon intensity with its provenance; `updated_ns` is wall time, 0 when it never changes."""
+
+    grams_per_kwh: float
+    provider: str
+    grid_zone: str = ""
+    basis: Literal["lifecycle", "direct"] = "lifecycle"
+    kind: Literal["average", "marginal"] = "average"
+    estimated: bool = False
+    fallback: bool = False
+    updated_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What one joule costs now: grid intensity times PUE."""
+
+    intensity: Intensity
+    pue: float = 1.0
+
+    @property
+    def grams_per_uj(self) -> float:
+        return self.pue * self.intensity.grams_per_kwh / 3.6e12
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Part of a component's energy, booked to one series of one workload."""
+
+    workload: Workload
+    component: Component
+    mode: Mode
+    energy_uj: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRow:
+    """Totals of one component at a snapshot. `power_w` is the mean over the last interval."""
+
+    component: Component
+    energy_uj: int
+    emissions_g: float
+    expired_uj: int
+    expired_g: float
+    power_w: float | None
+    idle_power_w: float | None
+    idle_source: str
+    estimated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRow:
+    """A workload at a snapshot. `uid` is unique to the series set and never reused in this process."""
+
+    uid: int
+    workload: Workload
+    cpu_ns: int
+    power_w: float
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One energy series and its emissions twin."""
+
+    component: Component
+    mode: Mode
+    energy_uj: int
+    emissions_g: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessRow:
+    """One process series (opt-in)."""
+
+    pid: int
+    comm: str
+    kind: str
+    id: str
+    energy_uj: int
+    emissions_g: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorRow:
+    """One zone at a snapshot. `energy_uj` is unwrapped; counts are by reason."""
+
+    zone: Zone
+    up: bool
+    energy_uj: int
+    power_w: float | None
+    read_errors: Mapping[str, int]
+    wraps: int
+    dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """The agent about itself."""
+
+    interval_ns: int
+    duration_ns: int
+    ticks: int
+    overruns: int
+    failures: int
+    last_success_wall_ns: int
+    series: int
+    series_limited: int
+    self_energy_uj: int
+    config_reload_ok: bool = True
+    config_reload_wall_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything one exposition shows; immutable, published by one reference assignment."""
+
+    sequence: int
+    boottime_ns: int
+    wall_ns: int
+    nodes: tuple[NodeRow, ...]
+    workloads: tuple[WorkloadRow, ...]
+    processes: tuple[ProcessRow, ...]
+    sensors: tuple[SensorRow, ...]
+    price: Price
+    health: Health
+    node_info: Mapping[str, str]

@@ -1,0 +1,31 @@
+"""What a sensor promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..model import Probe, Reading
+
+
+class Sensor(Protocol):
+    """One kind of energy meter.
+
+    A sensor knows nothing of flags, other sensors or metrics.
+    """
+
+    @property
+    def name(self) -> str:
+        """The collector's name: flag, label and file name are the same word."""
+
+    def probe(self) -> Probe:
+        """Look at the host anew and say what can be read and why the rest cannot.
+
+        Called at start, on a slow cycle, and by `wattledger check`. Never raises for the state of the host.
+        """
+
+    def read(self) -> Sequence[Reading]:
+        """Read every zone of the last probe once, cheaply, each stamped with the boot time of its own read.
+
+        A failed read is a Reading without a value; it never hides the other zones.
+        """

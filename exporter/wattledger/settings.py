@@ -1,0 +1,116 @@
+"""The agent's settings as one frozen tree.
+
+Durations are nanoseconds and powers watts here; how a person writes them (`5s`, `400d`)
+and the precedence flags > environment > file > defaults belong to `cli.options`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .hostfs import HostFS
+from .model import S_NS
+
+IdlePolicy = Literal["unallocated", "usage", "memory", "requests"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingSettings:
+    """`interval_ns` between ticks: 1 s to 30 s, because a 65 kJ counter wraps in minutes."""
+
+    interval_ns: int = 5 * S_NS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """`path` is the state directory, None to keep everything in memory."""
+
+    path: str | None = None
+    retention_ns: int = 400 * 86400 * S_NS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings:
+    """Process series: off by default, `top` at most."""
+
+    enabled: bool = False
+    top: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributionSettings:
+    """How energy is split. `idle_watts` fixes the idle floor of a component instead of observing it."""
+
+    idle: IdlePolicy = "unallocated"
+    idle_watts: Mapping[str, float] = field(default_factory=dict)
+    series_limit: int = 5000
+    grace_ns: int = 300 * S_NS
+    processes: ProcessSettings = field(default_factory=ProcessSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateSettings:
+    """The estimate's curve: by micro-architecture, or by watts per logical CPU."""
+
+    microarchitecture: str | None = None
+    idle_watts: float | None = None
+    max_watts: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorSettings:
+    """`enabled` holds only what the user switched on or off by name; the rest follows the default."""
+
+    enabled: Mapping[str, bool] = field(default_factory=dict)
+    estimate: EstimateSettings = field(default_factory=EstimateSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntensitySettings:
+    """One source of grid carbon intensity. None as provider: nothing was configured."""
+
+    provider: Literal["static"] | None = None
+    grams_per_kwh: float | None = None
+    grid_zone: str = ""
+    basis: Literal["lifecycle", "direct"] = "lifecycle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarbonSettings:
+    """What turns joules into grams."""
+
+    pue: float = 1.0
+    intensity: IntensitySettings = field(default_factory=IntensitySettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """Where and under which path the metrics are served; addresses as `host:port`, `:port` or `[v6]:port`."""
+
+    listen_addresses: tuple[str, ...] = (":19190",)
+    telemetry_path: str = "/metrics"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """Level and shape of the log lines on stderr."""
+
+    level: Literal["debug", "info", "warn", "error"] = "info"
+    format: Literal["logfmt", "json"] = "logfmt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a user can set."""
+
+    config_file: str | None = None
+    paths: HostFS = field(default_factory=HostFS)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    attribution: AttributionSettings = field(default_factory=AttributionSettings)
+    sensors: SensorSettings = field(default_factory=SensorSettings)
+    carbon: CarbonSettings = field(default_factory=CarbonSettings)
+    web: WebSettings = field(default_factory=WebSettings)
+    log: LogSettings = field(default_factory=LogSettings)
