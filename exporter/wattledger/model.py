@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Component = Literal["cpu", "dram", "gpu", "other"]
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram", "gpu", "other")
@@ -116,6 +116,13 @@ class Workload:
         return (self.kind, self.id)
 
 
+KERNEL = Workload(kind="kernel")
+IDLE = Workload(kind="idle")
+UNATTRIBUTED = Workload(kind="unattributed")
+EXITED = Workload(kind="exited")
+OTHER = Workload(kind="other")
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessUse:
     """CPU time of one process since the previous scan; `start` tells reused pids apart."""
@@ -177,8 +184,7 @@ class Price:
         return self.pue * self.intensity.grams_per_kwh / 3.6e12
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(NamedTuple):
     """Part of a component's energy, booked to one series of one workload."""
 
     workload: Workload
@@ -202,8 +208,7 @@ class NodeRow:
     estimated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadRow:
+class WorkloadRow(NamedTuple):
     """A workload at a snapshot. `uid` is unique to the series set and never reused in this process."""
 
     uid: int
@@ -213,8 +218,7 @@ class WorkloadRow:
     cells: tuple[Cell, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """One energy series and its emissions twin."""
 
     component: Component
@@ -261,6 +265,7 @@ class Health:
     series: int
     series_limited: int
     self_energy_uj: int
+    checkpoint_errors: int = 0
     config_reload_ok: bool = True
     config_reload_wall_ns: int = 0
 

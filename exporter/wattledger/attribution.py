@@ -1,0 +1,134 @@
+"""The split: how one interval's energy is apportioned to workloads (pure).
+
+For each component with energy E over an interval of length dt::
+
+    I = min(E, idle floor * dt)        idle part, by the idle policy
+    D = E - I                          dynamic part, by CPU time used
+
+Everything is integer microjoules; the shares of a component sum to E exactly.
+Splitting by a proxy is an allocation, not a measurement: see docs/method.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from heapq import nlargest
+from operator import itemgetter
+from typing import TypeVar
+
+from .model import COMPONENTS, IDLE, J_UJ, S_NS, UNATTRIBUTED, Component, Share, Usage, Workload
+from .settings import IdlePolicy
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One interval: what the meters saw and what the workloads used.
+
+    `start_ns` and `end_ns` are boot time. `energy_uj` is what is attributed; `recovered_uj` was drawn while
+    the agent was not running and belongs to nobody.
+    `span_ns` is how much time the energy of a component covers where that differs from the
+    interval (a late reading covers more, one of two sockets missing covers less).
+    `carried` is CPU time of earlier intervals whose energy only arrives now.
+    `idle_floor_w` holds the idle power per component; a missing one counts as 0.
+    """
+
+    start_ns: int
+    end_ns: int
+    energy_uj: Mapping[Component, int]
+    recovered_uj: Mapping[Component, int] = field(default_factory=dict)
+    span_ns: Mapping[Component, int] = field(default_factory=dict)
+    carried: Mapping[Component, Mapping[Workload, int]] = field(default_factory=dict)
+    idle_floor_w: Mapping[Component, float] = field(default_factory=dict)
+    usage: Usage
+
+
+def apportion(energy_uj: int, weights: Mapping[K, int]) -> dict[K, int]:
+    """Split a non-negative integer by non-negative integer weights, exactly.
+
+    Largest-remainder rounding: no share is a whole microjoule away from its exact value and the
+    shares sum to `energy_uj`. With no positive weight there is nobody to give to: the result is empty.
+    """
+    total = sum(weights.values())
+    if total <= 0:
+        return {}
+    shares = {}
+    remainders = []
+    left = energy_uj
+    for key, weight in weights.items():
+        share, remainder = divmod(energy_uj * weight, total)
+        shares[key] = share
+        left -= share
+        remainders.append((remainder, key))
+    if left:
+        for _, key in nlargest(left, remainders, key=itemgetter(0)):
+            shares[key] += 1
+    return shares
+
+
+def idle_part_uj(energy_uj: int, floor_w: float, span_ns: int) -> int:
+    """The idle part of `energy_uj` over `span_ns`: what the floor explains, never more than there is."""
+    return min(energy_uj, max(0, round(floor_w * span_ns * J_UJ / S_NS)))
+
+
+def attribute(frame: Frame, policy: IdlePolicy = "unallocated") -> list[Share]:
+    """Apportion a frame; per component the shares sum to `energy_uj` plus `recovered_uj`."""
+    shares: list[Share] = []
+    for component in COMPONENTS:
+        recovered_uj = frame.recovered_uj.get(component, 0)
+        if recovered_uj:
+            shares.append(Share(UNATTRIBUTED, component, "", recovered_uj))
+        energy_uj = frame.energy_uj.get(component)
+        if energy_uj is None:
+            continue
+        span_ns = frame.span_ns.get(component, frame.end_ns - frame.start_ns)
+        idle_uj = idle_part_uj(energy_uj, frame.idle_floor_w.get(component, 0.0), span_ns)
+        use = _use(frame, component)
+        dynamic = apportion(energy_uj - idle_uj, use)
+        shares.extend(Share(workload, component, "dynamic", uj) for workload, uj in dynamic.items() if uj)
+        if not dynamic and energy_uj > idle_uj:
+            shares.append(Share(UNATTRIBUTED, component, "", energy_uj - idle_uj))
+        if idle_uj:
+            idle = apportion(idle_uj, _idle_weights(frame, component, policy, use)) or {IDLE: idle_uj}
+            shares.extend(Share(workload, component, "idle", uj) for workload, uj in idle.items() if uj)
+    return shares
+
+
+def _use(frame: Frame, component: Component) -> Mapping[Workload, int]:
+    """Who used the component, in nanoseconds of CPU time; GPUs have no use of their own yet."""
+    if component == "gpu":
+        return {}
+    carried = frame.carried.get(component)
+    if not carried:
+        return frame.usage.cpu_ns
+    use = dict(carried)
+    for workload, cpu_ns in frame.usage.cpu_ns.items():
+        use[workload] = use.get(workload, 0) + cpu_ns
+    return use
+
+
+def _idle_weights(
+    frame: Frame, component: Component, policy: IdlePolicy, use: Mapping[Workload, int]
+) -> Mapping[Workload, int]:
+    """Weights of the idle part; empty means that nobody holds it and it stays with `idle`."""
+    if policy == "usage":
+        return use
+    if policy == "memory" and component == "dram":
+        return frame.usage.memory_bytes
+    if policy == "requests" and component != "gpu":
+        return _reserved(frame.usage)
+    return {}
+
+
+def _reserved(usage: Usage) -> Mapping[Workload, int]:
+    """Reserved CPUs in thousandths; what nobody reserved is `idle`'s share.
+
+    Reservations beyond the machine are scaled down by the apportionment itself.
+    """
+    weights = {workload: round(cpus * 1000) for workload, cpus in usage.reserved_cpus.items() if cpus > 0}
+    free = usage.cpus * 1000 - sum(weights.values())
+    if free > 0:
+        weights[IDLE] = free
+    return weights

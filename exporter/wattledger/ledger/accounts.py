@@ -1,0 +1,305 @@
+"""The accounts: every accrued joule on exactly one workload series, every series bounded.
+
+A series that ended stays visible for the grace period, then becomes dormant: it is no longer shown, and
+its total counts as expired, so that visible plus expired always equals the node's total. If the
+workload comes back while its dormant account is still kept, the series goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from ..model import (
+    EXITED,
+    IDLE,
+    KERNEL,
+    OTHER,
+    S_NS,
+    UNATTRIBUTED,
+    Cell,
+    Component,
+    Mode,
+    Price,
+    Share,
+    Workload,
+    WorkloadRow,
+)
+from .admission import Admission
+
+Key = tuple[str, str]
+CellKey = tuple[Component, Mode]
+
+PSEUDO = {workload.kind: workload for workload in (KERNEL, IDLE, UNATTRIBUTED, EXITED, OTHER)}
+DORMANT_LIMIT = 1000
+
+
+@dataclass(slots=True)
+class Account:
+    """One workload's running totals. `ended_ns` is boot time, None while the workload lives."""
+
+    uid: int
+    workload: Workload
+    cpu_ns: int = 0
+    cells: dict[CellKey, list[Any]] = field(default_factory=dict)
+    interval_uj: int = 0
+    ended_ns: int | None = None
+    row: WorkloadRow | None = None
+
+
+@dataclass(slots=True)
+class Total:
+    """Energy in microjoules and emissions in grams."""
+
+    energy_uj: int = 0
+    emissions_g: float = 0.0
+
+    def add(self, energy_uj: int, emissions_g: float) -> None:
+        """Add to both."""
+        self.energy_uj += energy_uj
+        self.emissions_g += emissions_g
+
+
+class Accounts:
+    """All accounts of a node.
+
+    `series_limit` bounds the workload series shown; what cannot get a series of its own accrues into
+    the pseudo-workload `other`.
+    """
+
+    def __init__(self, *, series_limit: int = 5000, grace_ns: int = 300 * S_NS) -> None:
+        self.node: dict[Component, Total] = {}
+        self.expired: dict[Component, Total] = {}
+        self.limited = 0
+        self._series_limit = series_limit
+        self._grace_ns = grace_ns
+        self._uids = count(1)
+        self._open: dict[Key, Account] = {}
+        self._dormant: dict[Key, Account] = {}
+        self._ended: dict[Key, Account] = {}
+        self._admission = Admission()
+        self._cell_keys: set[CellKey] = set()
+        self._touched: list[Account] = []
+
+    def configure(self, *, series_limit: int, grace_ns: int) -> None:
+        """Change the bounds; series already shown stay until they end."""
+        self._series_limit = series_limit
+        self._grace_ns = grace_ns
+
+    def meet(self, born: Iterable[Workload], ended: Iterable[Workload], now_ns: int) -> None:
+        """Open accounts for workloads that appeared and start the grace period of those that vanished."""
+        for workload in ended:
+            account = self._open.get(workload.key)
+            if account is not None and workload.kind not in PSEUDO:
+                account.ended_ns = now_ns
+                self._ended[workload.key] = account
+            self._admission.leave_queue(workload.key)
+        self._expire(now_ns)
+        self._admission.resize(self._capacity())
+        for workload in born:
+            if workload.kind in PSEUDO or self._revive(workload):
+                continue
+            if self._admission.enter(workload.key, workload):
+                self._open_account(workload)
+            else:
+                self.limited += 1
+        for old, new in self._admission.exchange(self._ended):
+            if old is not None:
+                self._to_dormant(old)
+            self._open_account(new)
+
+    def book(self, shares: Iterable[Share], cpu_ns: Mapping[Workload, int], price: Price) -> None:
+        """Book one interval: each share and each workload's CPU time to exactly one account.
+
+        Emissions are booked at the price of this moment and never changed afterwards.
+        """
+        for account in self._touched:
+            account.interval_uj = 0
+            account.row = None
+        touched = self._touched = []
+        grams_per_uj = price.grams_per_uj
+        for workload, component, mode, energy_uj in shares:
+            account = self._account(workload)
+            if account.row is not None or not account.interval_uj:
+                account.row = None
+                touched.append(account)
+            grams = energy_uj * grams_per_uj
+            cell = account.cells.get((component, mode))
+            if cell is None:
+                account.cells[component, mode] = [energy_uj, grams]
+                if workload.kind not in PSEUDO:
+                    self._cell_keys.add((component, mode))
+            else:
+                cell[0] += energy_uj
+                cell[1] += grams
+            account.interval_uj += energy_uj
+            self._total(self.node, component).add(energy_uj, grams)
+        crowded = self._admission.crowded
+        for workload, used_ns in cpu_ns.items():
+            account = self._account(workload)
+            if account.row is not None:
+                account.row = None
+                touched.append(account)
+            account.cpu_ns += used_ns
+            if crowded:
+                self._admission.note(workload.key, used_ns)
+
+    def declare(self, components: Iterable[Component]) -> None:
+        """Make node totals of zero for components that can be measured but have not drawn anything yet."""
+        for component in components:
+            self._total(self.node, component)
+
+    def rows(self, interval_ns: int) -> tuple[WorkloadRow, ...]:
+        """Every visible account. `interval_ns` is the length of the last interval, for its mean power."""
+        per_watt = (S_NS / 1e6) / interval_ns if interval_ns > 0 else 0.0
+        rows = []
+        for account in self._open.values():
+            row = account.row
+            if row is None:
+                row = account.row = WorkloadRow(
+                    account.uid,
+                    account.workload,
+                    account.cpu_ns,
+                    account.interval_uj * per_watt,
+                    tuple([Cell(key[0], key[1], uj, g) for key, (uj, g) in account.cells.items()]),
+                )
+            rows.append(row)
+        return tuple(rows)
+
+    @property
+    def series(self) -> int:
+        """How many workload series are shown now."""
+        return sum([2 * len(account.cells) + 2 for account in self._open.values()])
+
+    def dump(self) -> dict[str, Any]:
+        """Everything a later process of the same boot needs, as plain lists."""
+        return {
+            "node": {key: [total.energy_uj, total.emissions_g] for key, total in self.node.items()},
+            "expired": {key: [total.energy_uj, total.emissions_g] for key, total in self.expired.items()},
+            "limited": self.limited,
+            "open": [_dump_account(account) for account in self._open.values()],
+            "dormant": [_dump_account(account) for account in self._dormant.values()],
+        }
+
+    def load(self, saved: dict[str, Any], now_ns: int) -> None:
+        """Take up a dump. Workloads count as ended until a scan reports them born again."""
+        self.node = {component: Total(*pair) for component, pair in saved["node"].items()}
+        self.expired = {component: Total(*pair) for component, pair in saved["expired"].items()}
+        self.limited = saved["limited"]
+        for fields in saved["open"]:
+            account = self._load_account(fields)
+            self._open[account.workload.key] = account
+            if account.workload.kind not in PSEUDO:
+                if account.ended_ns is None:
+                    account.ended_ns = now_ns
+                self._ended[account.workload.key] = account
+                self._admission.restore(account.workload.key)
+        for fields in saved["dormant"]:
+            account = self._load_account(fields)
+            self._dormant[account.workload.key] = account
+
+    def _account(self, workload: Workload) -> Account:
+        account = self._open.get(workload.key)
+        if account is not None:
+            return account
+        if workload.kind in PSEUDO:
+            return self._open_account(PSEUDO[workload.kind])
+        return self._open.get(OTHER.key) or self._open_account(OTHER)
+
+    def _open_account(self, workload: Workload) -> Account:
+        account = self._dormant.pop(workload.key, None)
+        if account is None:
+            account = Account(next(self._uids), workload)
+        else:
+            self._move_expired(account, -1)
+            account.uid = next(self._uids)
+            account.workload = workload
+            account.ended_ns = account.row = None
+        self._open[workload.key] = account
+        return account
+
+    def _revive(self, workload: Workload) -> bool:
+        """A workload that is back within its grace period keeps its series."""
+        account = self._open.get(workload.key)
+        if account is None:
+            return False
+        account.workload = workload
+        account.ended_ns = account.row = None
+        self._ended.pop(workload.key, None)
+        return True
+
+    def _expire(self, now_ns: int) -> None:
+        due = [
+            key
+            for key, account in self._ended.items()
+            if account.ended_ns is not None and now_ns - account.ended_ns >= self._grace_ns
+        ]
+        for key in due:
+            self._to_dormant(key)
+            self._admission.leave(key)
+
+    def _to_dormant(self, key: Key) -> None:
+        account = self._open.pop(key)
+        self._ended.pop(key, None)
+        account.row = None
+        account.interval_uj = 0
+        self._move_expired(account, 1)
+        self._dormant[key] = account
+        while len(self._dormant) > DORMANT_LIMIT:
+            del self._dormant[next(iter(self._dormant))]
+
+    def _move_expired(self, account: Account, sign: int) -> None:
+        for (component, _), (energy_uj, grams) in account.cells.items():
+            self._total(self.expired, component).add(sign * energy_uj, sign * grams)
+
+    def _capacity(self) -> int:
+        """How many workloads fit the series limit: two per energy cell, CPU time, info."""
+        pseudo = sum([2 * len(self._open[key].cells) + 2 for key in PSEUDO_KEYS if key in self._open])
+        per_workload = 2 * max(1, len(self._cell_keys)) + 2
+        return max(1, (self._series_limit - pseudo) // per_workload)
+
+    @staticmethod
+    def _total(totals: dict[Component, Total], component: Component) -> Total:
+        total = totals.get(component)
+        if total is None:
+            total = totals[component] = Total()
+        return total
+
+    def _load_account(self, fields: list[Any]) -> Account:
+        kind, id_, name, namespace, pod, container, facts, cpu_ns, ended_ns, cells = fields
+        workload = PSEUDO.get(kind) or Workload(
+            kind=kind,
+            id=id_,
+            name=name,
+            pod_namespace=namespace,
+            pod_name=pod,
+            container_name=container,
+            facts=tuple((key, value) for key, value in facts),
+        )
+        account = Account(next(self._uids), workload, cpu_ns=cpu_ns, ended_ns=ended_ns)
+        for component, mode, energy_uj, grams in cells:
+            account.cells[component, mode] = [energy_uj, grams]
+            if kind not in PSEUDO:
+                self._cell_keys.add((component, mode))
+        return account
+
+
+PSEUDO_KEYS = frozenset(workload.key for workload in PSEUDO.values())
+
+
+def _dump_account(account: Account) -> list[Any]:
+    workload = account.workload
+    return [
+        workload.kind,
+        workload.id,
+        workload.name,
+        workload.pod_namespace,
+        workload.pod_name,
+        workload.container_name,
+        workload.facts,
+        account.cpu_ns,
+        account.ended_ns,
+        [[component, mode, uj, g] for (component, mode), (uj, g) in account.cells.items()],
+    ]
