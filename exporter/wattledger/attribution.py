@@ -44,6 +44,17 @@ class Frame:
     idle_floor_w: Mapping[Component, float] = field(default_factory=dict)
     usage: Usage
 
+    def idle_uj(self, component: Component) -> int:
+        """The idle part of a component's energy: what its floor explains, never more than there is."""
+        energy_uj = self.energy_uj.get(component, 0)
+        span_ns = self.span_ns.get(component, self.end_ns - self.start_ns)
+        floor_uj = round(self.idle_floor_w.get(component, 0.0) * span_ns * J_UJ / S_NS)
+        return min(energy_uj, max(0, floor_uj))
+
+    def dynamic_uj(self, component: Component) -> int:
+        """What is drawn above the idle floor."""
+        return self.energy_uj.get(component, 0) - self.idle_uj(component)
+
 
 def apportion(energy_uj: int, weights: Mapping[K, int]) -> dict[K, int]:
     """Split a non-negative integer by non-negative integer weights, exactly.
@@ -68,11 +79,6 @@ def apportion(energy_uj: int, weights: Mapping[K, int]) -> dict[K, int]:
     return shares
 
 
-def idle_part_uj(energy_uj: int, floor_w: float, span_ns: int) -> int:
-    """The idle part of `energy_uj` over `span_ns`: what the floor explains, never more than there is."""
-    return min(energy_uj, max(0, round(floor_w * span_ns * J_UJ / S_NS)))
-
-
 def attribute(frame: Frame, policy: IdlePolicy = "unallocated") -> list[Share]:
     """Apportion a frame; per component the shares sum to `energy_uj` plus `recovered_uj`."""
     shares: list[Share] = []
@@ -83,8 +89,7 @@ def attribute(frame: Frame, policy: IdlePolicy = "unallocated") -> list[Share]:
         energy_uj = frame.energy_uj.get(component)
         if energy_uj is None:
             continue
-        span_ns = frame.span_ns.get(component, frame.end_ns - frame.start_ns)
-        idle_uj = idle_part_uj(energy_uj, frame.idle_floor_w.get(component, 0.0), span_ns)
+        idle_uj = frame.idle_uj(component)
         use = _use(frame, component)
         dynamic = apportion(energy_uj - idle_uj, use)
         shares.extend(Share(workload, component, "dynamic", uj) for workload, uj in dynamic.items() if uj)

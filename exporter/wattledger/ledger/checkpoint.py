@@ -82,6 +82,13 @@ class Checkpoint:
         header = HEADER.pack(MAGIC, VERSION, 0, self._sequence, len(payload), zlib.crc32(payload))
         _write_all(self._fd, header + payload, (self._sequence & 1) * self._slot_size)
 
+    def reject(self, reason: str) -> None:
+        """What was read makes no sense to the ledger: move it aside and start a fresh file."""
+        log.error("checkpoint has unexpected content", extra={"reason": reason})
+        self._move_aside()
+        self._sequence = 0
+        self._create(MIN_SLOT)
+
     def close(self) -> None:
         """Sync and release the file and the lock."""
         if self._fd >= 0:

@@ -1,0 +1,349 @@
+"""The composition root: the only place where the objects meet."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from . import __version__
+from .carbon.intensity import build_source
+from .clock import Clock, SystemClock
+from .errors import SettingsError
+from .exposition.http import NodeView, Server, make_app
+from .idle import IdleFloor
+from .ledger.accounts import Accounts
+from .ledger.book import Ledger
+from .ledger.processes import Processes
+from .logs import configure as configure_logs
+from .loop import SamplerLoop
+from .model import Finding, Probe, Reading, Snapshot
+from .sampler import Policy, Sampler
+from .sensors.base import Sensor
+from .sensors.cover import Cover, choose_cover
+from .sensors.registry import build_sensors
+from .settings import Settings
+from .simulation.demo import SimulatedNode, simulated_nodes
+from .systemd import Notifier
+from .workloads.base import WorkloadSource
+from .workloads.scan import HostWorkloads, raise_descriptor_limit
+
+log = logging.getLogger(__name__)
+
+STOP_TIMEOUT_S = 1.0
+RESTART_ONLY = ("paths", "storage", "web")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What `wattledger check` shows: every finding, what would be counted, and two readings a second apart."""
+
+    findings: tuple[Finding, ...]
+    cover: Cover
+    readings: tuple[Reading, ...]
+    power_w: Mapping[tuple[str, str, str], float]
+
+
+def build_policy(settings: Settings) -> Policy:
+    """What the tick needs of the settings."""
+    return Policy(
+        interval_ns=settings.sampling.interval_ns,
+        idle=settings.attribution.idle,
+        pue=settings.carbon.pue,
+        intensity=build_source(settings.carbon),
+    )
+
+
+def build_workloads(settings: Settings, clock: Clock) -> HostWorkloads:
+    """The host's own workloads, with only the detail that the settings need."""
+    attribution = settings.attribution
+    return HostWorkloads(
+        settings.paths,
+        clock,
+        processes=attribution.processes.enabled,
+        want_memory=attribution.idle == "memory",
+        want_reservations=attribution.idle == "requests",
+    )
+
+
+def build_ledger(settings: Settings, clock: Clock, boot_id: str, folder: str | None) -> Ledger:
+    """An empty ledger; `open()` it before use."""
+    attribution = settings.attribution
+    return Ledger(
+        accounts=Accounts(series_limit=attribution.series_limit, grace_ns=attribution.grace_ns),
+        processes=Processes(top=_top(settings), grace_ns=attribution.grace_ns),
+        idle=IdleFloor(attribution.idle_watts),
+        clock=clock,
+        boot_id=boot_id,
+        folder=folder,
+    )
+
+
+def build_sampler(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    sensors: Sequence[Sensor] | None = None,
+    workloads: WorkloadSource | None = None,
+    in_memory: bool = False,
+    node_info: Mapping[str, str] | None = None,
+) -> tuple[Sampler, Ledger]:
+    """A sampler with its opened ledger; `sensors` and `workloads` stand in for the host's own.
+
+    Raises StorageError when the state directory cannot be used.
+    """
+    clock = clock or SystemClock()
+    ledger = build_ledger(
+        settings, clock, settings.paths.boot_id(), None if in_memory else settings.storage.path
+    )
+    ledger.open()
+    sampler = Sampler(
+        sensors=build_sensors(settings, clock) if sensors is None else sensors,
+        workloads=build_workloads(settings, clock) if workloads is None else workloads,
+        ledger=ledger,
+        policy=build_policy(settings),
+        clock=clock,
+        node_info=host_info() if node_info is None else node_info,
+    )
+    return sampler, ledger
+
+
+def host_info() -> dict[str, str]:
+    """Labels of `node_info`: the kernel and architecture, no host name."""
+    uname = platform.uname()
+    return {"sysname": uname.system, "release": uname.release, "machine": uname.machine}
+
+
+def _top(settings: Settings) -> int:
+    processes = settings.attribution.processes
+    return processes.top if processes.enabled else 0
+
+
+class Agent:
+    """The running daemon: one sampler loop, one HTTP server, signals and systemd."""
+
+    def __init__(self, load: Callable[[], Settings]) -> None:
+        self._load = load
+        self.settings = load()
+        self._clock: Clock = SystemClock()
+        self._notifier = Notifier.from_environment()
+        self._failed = False
+
+    def run(self, ready: Callable[[str], None] | None = None) -> int:
+        """Serve until SIGTERM or SIGINT; the exit status."""
+        settings = self.settings
+        configure_logs(settings.log.level, settings.log.format)
+        raise_descriptor_limit()
+        if settings.carbon.intensity.provider is None:
+            log.warning(
+                "no carbon intensity configured: pricing with the world average; "
+                "set carbon.intensity.grams_per_kwh to your grid's",
+                extra={"grams_per_kwh": build_policy(settings).intensity.at(0).grams_per_kwh},
+            )
+        sampler, ledger = build_sampler(settings, clock=self._clock)
+        announced = threading.Event()
+
+        def after_tick(snapshot: Snapshot) -> None:
+            self._notifier.watchdog()
+            if not announced.is_set():
+                announced.set()
+                self._notifier.ready(f"{len(snapshot.sensors)} meter zones, serving on {where}")
+
+        loop = SamplerLoop(sampler, self._clock, on_tick=after_tick, on_death=self._die)
+        try:
+            app = make_app(
+                {"": NodeView(source=loop)}, clock=self._clock, telemetry_path=settings.web.telemetry_path
+            )
+            self._server = Server(app, settings.web.listen_addresses)
+            where = ", ".join(self._server.urls)
+            self._signals(loop)
+            loop.start()
+            if ready is not None:
+                ready(where)
+            self._server.serve()
+            self._notifier.stopping()
+            loop.stop(STOP_TIMEOUT_S)
+        finally:
+            ledger.close()
+        return 1 if self._failed else 0
+
+    def _die(self) -> None:
+        """The sampler ended by a defect: stop serving numbers that no longer move."""
+        log.critical("the sampler stopped; ending so that a supervisor can restart the agent")
+        self._failed = True
+        self._server.stop()
+
+    def _signals(self, loop: SamplerLoop) -> None:
+        def stop(number: int, _: object) -> None:
+            log.info("stopping", extra={"signal": signal.Signals(number).name})
+            self._server.stop()
+
+        def reload(_number: int, _frame: object) -> None:
+            threading.Thread(target=self._reload, args=(loop,), name="reload", daemon=True).start()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, reload)
+
+    def _reload(self, loop: SamplerLoop) -> None:
+        """Take new settings; bad ones leave the old in force and show in a metric."""
+        self._notifier.reloading(self._clock.monotonic_ns())
+        try:
+            fresh = self._load()
+        except SettingsError as error:
+            log.error("settings not reloaded, the old ones stay in force", extra={"reason": str(error)})
+            loop.post(self._note_bad_reload)
+        else:
+            old, self.settings = self.settings, fresh
+            loop.post(lambda sampler: self._apply(sampler, old, fresh))
+        self._notifier.ready()
+
+    @staticmethod
+    def _note_bad_reload(sampler: Sampler) -> None:
+        sampler.reload = (False, sampler.reload[1])
+
+    def _apply(self, sampler: Sampler, old: Settings, fresh: Settings) -> None:
+        """On the sampler's thread: put the reloadable part of the settings in force."""
+        configure_logs(fresh.log.level, fresh.log.format)
+        for section in RESTART_ONLY:
+            if getattr(old, section) != getattr(fresh, section):
+                log.warning("a changed setting needs a restart", extra={"section": section})
+        attribution = fresh.attribution
+        sampler.ledger.configure(
+            series_limit=attribution.series_limit,
+            grace_ns=attribution.grace_ns,
+            top=_top(fresh),
+            idle_watts=attribution.idle_watts,
+        )
+        same_detail = (
+            old.attribution.processes.enabled == attribution.processes.enabled
+            and old.attribution.idle == attribution.idle
+        )
+        sampler.configure(
+            build_policy(fresh),
+            None if old.sensors == fresh.sensors else build_sensors(fresh, self._clock),
+            None if same_detail else build_workloads(fresh, self._clock),
+        )
+        sampler.reload = (True, self._clock.wall_ns())
+        log.info("settings reloaded")
+
+
+def run(load: Callable[[], Settings], *, ready: Callable[[str], None] | None = None) -> int:
+    """Run the agent until a signal ends it; `ready` is told the URLs once they are bound.
+
+    `load` gives the settings now and again at every SIGHUP. Raises SettingsError or StorageError
+    when it cannot start.
+    """
+    return Agent(load).run(ready)
+
+
+def take_once(settings: Settings, seconds: float, sleep: Callable[[float], None]) -> Snapshot:
+    """Two samples `seconds` apart, without touching any state directory."""
+    raise_descriptor_limit()
+    sampler, _ = build_sampler(settings, in_memory=True)
+    sampler.tick()
+    sleep(seconds)
+    return sampler.tick()
+
+
+def inspect(settings: Settings, seconds: float, sleep: Callable[[float], None]) -> Inspection:
+    """Probe every enabled sensor and the workloads, and read twice, `seconds` apart."""
+    clock = SystemClock()
+    sensors = build_sensors(settings, clock)
+    probes: list[tuple[Sensor, Probe]] = [(sensor, sensor.probe()) for sensor in sensors]
+    cover = choose_cover([(sensor.name, probe.zones) for sensor, probe in probes])
+    before = {reading.zone.key: reading for sensor in sensors for reading in sensor.read()}
+    sleep(seconds)
+    after = tuple(reading for sensor in sensors for reading in sensor.read())
+    power_w = {}
+    for reading in after:
+        earlier = before.get(reading.zone.key)
+        if earlier and earlier.raw_uj is not None and reading.raw_uj is not None:
+            moved_uj, took_ns = reading.raw_uj - earlier.raw_uj, reading.at_ns - earlier.at_ns
+            if moved_uj < 0 and reading.zone.range_uj:
+                moved_uj += reading.zone.range_uj
+            if took_ns > 0 and moved_uj >= 0:
+                power_w[reading.zone.key] = moved_uj * 1000 / took_ns
+    findings = [finding for _, probe in probes for finding in probe.findings]
+    findings += build_workloads(settings, clock).diagnose()
+    findings += check_storage(settings.storage.path)
+    return Inspection(findings=tuple(findings), cover=cover, readings=after, power_w=power_w)
+
+
+def check_storage(path: str | None) -> list[Finding]:
+    """Whether the state directory can be used, as a finding."""
+    if path is None:
+        return [
+            Finding(
+                sensor="storage",
+                subject="state directory",
+                status="absent",
+                why="none configured: counters start anew with every start",
+                fix="wattledger run --storage.path /var/lib/wattledger",
+            )
+        ]
+    probe = path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path))
+    if os.access(probe, os.W_OK | os.X_OK):
+        return [Finding(sensor="storage", subject=path, status="usable", why="writable")]
+    return [
+        Finding(
+            sensor="storage",
+            subject=path,
+            status="denied",
+            why="not writable for this user",
+            fix=f"install -d -o {os.getuid()} {path}",
+        )
+    ]
+
+
+class Demo:
+    """Several simulated nodes served by one process, each under its own path."""
+
+    def __init__(self, settings: Settings, nodes: int) -> None:
+        self._settings = settings
+        self._nodes: list[SimulatedNode] = simulated_nodes(nodes, SystemClock())
+
+    def run(self, ready: Callable[[str], None] | None = None) -> int:
+        """Serve until SIGTERM or SIGINT."""
+        settings = self._settings
+        configure_logs(settings.log.level, settings.log.format)
+        clock = SystemClock()
+        loops: dict[str, SamplerLoop] = {}
+        for node in self._nodes:
+            sampler, _ = build_sampler(
+                settings,
+                clock=clock,
+                sensors=node.sensors,
+                workloads=node.workloads,
+                in_memory=True,
+                node_info={"simulated": "true"},
+            )
+            loops[node.name] = SamplerLoop(sampler, clock, name=node.name)
+        single = len(loops) == 1
+        views = {"" if single else name: NodeView(source=loop) for name, loop in loops.items()}
+        app = make_app(views, clock=clock, telemetry_path=settings.web.telemetry_path)
+        server = Server(app, settings.web.listen_addresses)
+        signal.signal(signal.SIGTERM, lambda *_: server.stop())
+        signal.signal(signal.SIGINT, lambda *_: server.stop())
+        for loop in loops.values():
+            loop.start()
+        if ready is not None:
+            ready(", ".join(server.urls))
+        server.serve()
+        for loop in loops.values():
+            loop.stop(STOP_TIMEOUT_S)
+        return 0
+
+
+def demo(settings: Settings, nodes: int, *, ready: Callable[[str], None] | None = None) -> int:
+    """Serve `nodes` simulated hosts; with one, it looks like an agent, with more, `/sd` lists them."""
+    return Demo(settings, nodes).run(ready)
+
+
+def version() -> str:
+    """The agent's and the interpreter's version, for a person."""
+    return f"wattledger {__version__} (Python {platform.python_version()})"

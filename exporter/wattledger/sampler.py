@@ -1,0 +1,288 @@
+"""The tick: read the meters, scan the workloads, split, book, checkpoint, publish.
+
+Everything here runs on one thread; readers take `latest()`, one immutable reference.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .attribution import Frame, attribute
+from .carbon.intensity import IntensitySource
+from .clock import Clock
+from .ledger.book import Ledger
+from .meters import Intake, Meters
+from .model import S_NS, Component, Health, NodeRow, Price, Reading, Snapshot, Usage, Workload, Zone
+from .sensors.base import Sensor
+from .sensors.cover import choose_cover
+from .settings import IdlePolicy
+from .workloads.base import WorkloadSource
+
+log = logging.getLogger(__name__)
+
+PROBE_EVERY_NS = 60 * S_NS
+
+
+class SelfClock(Protocol):
+    """CPU time of this process in nanoseconds."""
+
+    def __call__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What of the settings the tick needs."""
+
+    interval_ns: int = 5 * S_NS
+    idle: IdlePolicy = "unallocated"
+    pue: float = 1.0
+    intensity: IntensitySource
+
+
+@dataclass(slots=True)
+class _Interval:
+    """Carried from tick to tick."""
+
+    end_ns: int | None = None
+    carried: dict[Component, dict[Workload, int]] = field(default_factory=dict)
+    probed_ns: int | None = None
+    failing: dict[str, str] = field(default_factory=dict)
+
+
+class Sampler:
+    """Owns the tick. `tick()` is called by one thread only; `latest()` by any."""
+
+    def __init__(
+        self,
+        *,
+        sensors: Sequence[Sensor],
+        workloads: WorkloadSource,
+        ledger: Ledger,
+        policy: Policy,
+        clock: Clock,
+        node_info: Mapping[str, str] | None = None,
+        self_clock: SelfClock = time.process_time_ns,
+    ) -> None:
+        self._sensors = list(sensors)
+        self._workloads = workloads
+        self._ledger = ledger
+        self._policy = policy
+        self._clock = clock
+        self._node_info = dict(node_info or {})
+        self._self_clock = self_clock
+        self._self_ns = self_clock()
+        self._meters = Meters()
+        self._interval = _Interval()
+        self._latest: Snapshot | None = None
+        self._sequence = 0
+        self.overruns = 0
+        self.failures = 0
+        self.reload: tuple[bool, int] = (True, 0)
+
+    @property
+    def meters(self) -> Meters:
+        return self._meters
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._ledger
+
+    @property
+    def interval_ns(self) -> int:
+        return self._policy.interval_ns
+
+    def latest(self) -> Snapshot | None:
+        """The newest published snapshot, None before the first tick."""
+        return self._latest
+
+    def configure(
+        self, policy: Policy, sensors: Sequence[Sensor] | None, workloads: WorkloadSource | None
+    ) -> None:
+        """Take new settings between two ticks; sensors and workloads only where they were rebuilt."""
+        self._policy = policy
+        if sensors is not None:
+            self._sensors = list(sensors)
+            self._interval.probed_ns = None
+        if workloads is not None:
+            self._workloads = workloads
+
+    def tick(self) -> Snapshot:
+        """Take one sample and publish it. The first one only sets the starting points."""
+        started_ns = self._clock.monotonic_ns()
+        began_ns = self._clock.boottime_ns()
+        if self._interval.probed_ns is None or began_ns - self._interval.probed_ns >= PROBE_EVERY_NS:
+            self._probe(began_ns)
+        suspended_ns = began_ns - started_ns
+        intake = self._meters.take(self._read(), suspended_ns)
+        _log_changes(intake.changes)
+        usage = self._scan(began_ns)
+        price = Price(intensity=self._policy.intensity.at(self._clock.wall_ns()), pue=self._policy.pue)
+        frame = self._frame(intake, usage, began_ns)
+        self._learn(frame)
+        shares = attribute(frame, self._policy.idle)
+        self._ledger.declare(self._meters.cover.components, node=bool(self._meters.cover.node))
+        self._ledger.book(frame, shares, price, self._self_share(frame))
+        self._interval.end_ns = began_ns
+        return self._publish(frame, price, started_ns)
+
+    def _probe(self, now_ns: int) -> None:
+        """Look at the hardware anew: zones may have come or gone."""
+        found: list[tuple[str, Sequence[Zone]]] = []
+        for sensor in self._sensors:
+            probe = self._guard(sensor.name, sensor.probe)
+            found.append((sensor.name, probe.zones if probe else ()))
+        cover = choose_cover(found)
+        zones = [zone for _, zones in found for zone in zones]
+        if self._interval.probed_ns is None:
+            saved = self._ledger.take_saved_meters()
+            if saved is not None:
+                self._meters.load(saved, zones)
+        if cover.counted != self._meters.cover.counted:
+            log.info(
+                "meters in use",
+                extra={
+                    component: ",".join(f"{zone.sensor}:{zone.device}" for zone in counted)
+                    for component, counted in (*cover.components.items(), ("node", cover.node))
+                    if counted
+                },
+            )
+        self._meters.follow(zones, cover)
+        self._ledger.idle.declare(_declared_idle(cover.components))
+        self._interval.probed_ns = now_ns
+
+    def _read(self) -> list[Reading]:
+        readings: list[Reading] = []
+        for sensor in self._sensors:
+            readings.extend(self._guard(sensor.name, sensor.read) or ())
+        return readings
+
+    def _scan(self, now_ns: int) -> Usage:
+        usage = self._guard("workloads", self._workloads.scan)
+        return usage or Usage(at_ns=now_ns, cpus=1, busy_ns=0, cpu_ns={})
+
+    def _guard(self, source: str, read: Callable[[], Any]) -> Any:
+        """The one broad guard: a source that raises loses its own values of this tick and nothing else."""
+        try:
+            value = read()
+        except Exception as error:  # partial beats nothing: it is counted, and logged when it changes
+            self.failures += 1
+            if self._interval.failing.get(source) != repr(error):
+                self._interval.failing[source] = repr(error)
+                log.warning("source failed", extra={"source": source, "error": repr(error)}, exc_info=True)
+            return None
+        if self._interval.failing.pop(source, None) is not None:
+            log.info("source recovered", extra={"source": source})
+        return value
+
+    def _frame(self, intake: Intake, usage: Usage, now_ns: int) -> Frame:
+        """Join energy and use. The first interval of a process spans its absence: nobody's energy."""
+        first = self._interval.end_ns is None
+        carried = self._interval.carried
+        joined = {component: carried.pop(component) for component in intake.energy_uj if component in carried}
+        for component in self._meters.cover.components:
+            if component not in intake.energy_uj and not first:
+                use = carried.setdefault(component, {})
+                for workload, cpu_ns in usage.cpu_ns.items():
+                    use[workload] = use.get(workload, 0) + cpu_ns
+        floors = {component: self._ledger.idle.floor(component) for component in intake.energy_uj}
+        return Frame(
+            start_ns=now_ns if self._interval.end_ns is None else self._interval.end_ns,
+            end_ns=now_ns,
+            energy_uj={} if first else intake.energy_uj,
+            recovered_uj=intake.energy_uj if first else {},
+            span_ns=intake.span_ns,
+            carried=joined,
+            idle_floor_w={component: floor.power_w for component, floor in floors.items() if floor},
+            usage=usage,
+        )
+
+    def _learn(self, frame: Frame) -> None:
+        """Show the interval to the idle floors, unless the reading spans more than the use that was seen."""
+        interval_ns = frame.end_ns - frame.start_ns
+        if interval_ns <= 0 or frame.usage.cpus <= 0:
+            return
+        utilisation = min(1.0, frame.usage.busy_ns / (frame.usage.cpus * interval_ns))
+        for component, energy_uj in frame.energy_uj.items():
+            span_ns = frame.span_ns.get(component, interval_ns)
+            if abs(span_ns - interval_ns) <= interval_ns // 5:
+                self._ledger.idle.observe(component, self._clock.wall_ns(), span_ns, energy_uj, utilisation)
+
+    def _self_share(self, frame: Frame) -> int:
+        """The agent's own energy in microjoules: its CPU time's part of the dynamic energy."""
+        now_ns = self._self_clock()
+        used_ns, self._self_ns = now_ns - self._self_ns, now_ns
+        total_ns = sum(frame.usage.cpu_ns.values())
+        dynamic_uj = 0
+        for component in frame.energy_uj:
+            if component != "gpu":
+                dynamic_uj += frame.dynamic_uj(component)
+        return min(dynamic_uj, dynamic_uj * used_ns // total_ns) if total_ns > 0 else 0
+
+    def _publish(self, frame: Frame, price: Price, started_ns: int) -> Snapshot:
+        """Checkpoint what the snapshot shows, then publish it."""
+        self._sequence += 1
+        interval_ns = frame.end_ns - frame.start_ns
+        view = self._ledger.view(interval_ns)
+        sensors = self._meters.rows()
+        self._ledger.checkpoint(self._meters)
+        finished_ns = self._clock.monotonic_ns()
+        duration_ns = finished_ns - started_ns
+        wall_ns = self._clock.wall_ns()
+        snapshot = Snapshot(
+            sequence=self._sequence,
+            boottime_ns=frame.end_ns,
+            wall_ns=wall_ns,
+            nodes=tuple(self._node_rows(frame)),
+            workloads=view.workloads,
+            processes=view.processes,
+            sensors=sensors,
+            price=price,
+            health=Health(
+                interval_ns=self._policy.interval_ns,
+                duration_ns=duration_ns,
+                ticks=self._sequence,
+                overruns=self.overruns,
+                failures=self.failures,
+                last_success_wall_ns=wall_ns,
+                series=view.series,
+                series_limited=view.limited,
+                self_energy_uj=view.self_energy_uj,
+                checkpoint_errors=self._ledger.checkpoint_errors,
+                config_reload_ok=self.reload[0],
+                config_reload_wall_ns=self.reload[1],
+            ),
+            node_info=self._node_info,
+        )
+        self._latest = snapshot
+        return snapshot
+
+    def _node_rows(self, frame: Frame) -> list[NodeRow]:
+        estimated = {
+            component
+            for component, zones in self._meters.cover.components.items()
+            if zones[0].method == "estimated"
+        }
+        return self._ledger.node_rows(frame, estimated)
+
+
+def _declared_idle(components: Mapping[Component, tuple[Zone, ...]]) -> dict[Component, float]:
+    """Idle power of the components whose every zone knows its own."""
+    declared: dict[Component, float] = {}
+    for component, zones in components.items():
+        known = [zone.idle_power_w for zone in zones if zone.idle_power_w is not None]
+        if len(known) == len(zones):
+            declared[component] = sum(known)
+    return declared
+
+
+def _log_changes(changes: Sequence[tuple[Zone, str]]) -> None:
+    for zone, what in changes:
+        log.log(
+            logging.INFO if what == "recovered" else logging.WARNING,
+            "sensor recovered" if what == "recovered" else "sensor reading lost",
+            extra={"sensor": zone.sensor, "zone": zone.name, "device": zone.device, "reason": what},
+        )
