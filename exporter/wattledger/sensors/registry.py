@@ -1,0 +1,81 @@
+"""The collectors there are, in the order in which they are probed.
+
+The order is a preference: a component is covered by the first sensor that measures it.
+"""
+
+# Sensors are imported when they are built: one that is switched off costs nothing and cannot fail.
+# ruff: noqa: PLC0415
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..clock import Clock
+from ..errors import SettingsError
+from ..hostfs import HostFS
+from ..settings import SensorSettings, Settings
+from .base import Sensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildContext:
+    """What a sensor may be built from."""
+
+    hostfs: HostFS
+    clock: Clock
+    settings: SensorSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """One kind of sensor as a user sees it: `--collector.NAME`, `--no-collector.NAME`."""
+
+    name: str
+    default: bool
+    build: Callable[[BuildContext], Sensor]
+    help: str
+
+
+def _powercap(context: BuildContext) -> Sensor:
+    from .powercap import Powercap
+
+    return Powercap(context.hostfs, context.clock)
+
+
+def _perf(context: BuildContext) -> Sensor:
+    from .perf import Perf
+
+    return Perf(context.hostfs, context.clock)
+
+
+def _hwmon(context: BuildContext) -> Sensor:
+    from .hwmon import Hwmon
+
+    return Hwmon(context.hostfs, context.clock)
+
+
+def _estimate(context: BuildContext) -> Sensor:
+    from .estimate import Estimate
+
+    return Estimate(context.hostfs, context.clock, context.settings.estimate)
+
+
+COLLECTORS: tuple[Collector, ...] = (
+    Collector("powercap", True, _powercap, "Intel and AMD RAPL counters through sysfs"),
+    Collector("perf", True, _perf, "RAPL counters through perf_event_open, where sysfs may not be read"),
+    Collector("hwmon", True, _hwmon, "power and energy sensors of hwmon chips"),
+    Collector("estimate", True, _estimate, "CPU power from utilisation, where nothing measures it"),
+)
+
+
+def build_sensors(settings: Settings, clock: Clock) -> list[Sensor]:
+    """Build the sensors that are switched on, in probe order; raises SettingsError on an unknown name."""
+    wanted = settings.sensors.enabled
+    names = [collector.name for collector in COLLECTORS]
+    for name in wanted:
+        if name not in names:
+            raise SettingsError(f"sensors: no collector is called {name!r}; there are {', '.join(names)}")
+    context = BuildContext(hostfs=settings.paths, clock=clock, settings=settings.sensors)
+    return [
+        collector.build(context) for collector in COLLECTORS if wanted.get(collector.name, collector.default)
+    ]
