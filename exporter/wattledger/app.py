@@ -40,7 +40,7 @@ RESTART_ONLY = ("paths", "storage", "web")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What `wattledger check` shows: every finding, what would be counted, and two readings a second apart."""
+    """What `wattledger check` shows: the findings, what would be counted, the readings and their power."""
 
     findings: tuple[Finding, ...]
     cover: Cover

@@ -255,10 +255,13 @@ class Accounts:
             self._total(self.expired, component).add(sign * energy_uj, sign * grams)
 
     def _capacity(self) -> int:
-        """How many workloads fit the series limit: two per energy cell, CPU time, info."""
-        pseudo = sum([2 * len(self._open[key].cells) + 2 for key in PSEUDO_KEYS if key in self._open])
+        """How many workloads fit the series limit: two series per energy cell, CPU time, info.
+
+        The pseudo-workloads' places are kept free from the start, so that the capacity does not
+        shrink when one of them appears.
+        """
         per_workload = 2 * max(1, len(self._cell_keys)) + 2
-        return max(1, (self._series_limit - pseudo) // per_workload)
+        return max(1, self._series_limit // per_workload - len(PSEUDO))
 
     @staticmethod
     def _total(totals: dict[Component, Total], component: Component) -> Total:
@@ -284,9 +287,6 @@ class Accounts:
             if kind not in PSEUDO:
                 self._cell_keys.add((component, mode))
         return account
-
-
-PSEUDO_KEYS = frozenset(workload.key for workload in PSEUDO.values())
 
 
 def _dump_account(account: Account) -> list[Any]:
