@@ -118,8 +118,8 @@ class Estimate:
             duration_ns = now_ns - last_ns
             if duration_ns < MIN_INTERVAL_NS:
                 return
-            # Busy time that seems to run backwards (some guests, by a tick) counts as none.
-            utilisation = max(0, busy_ns - last_busy_ns) / (duration_ns * cpus)
+            # Busy time may run backwards by a tick in some guests: the curve takes that as idle.
+            utilisation = (busy_ns - last_busy_ns) / (duration_ns * cpus)
             power_uw = round(cpus * self._curve.at(utilisation) * 1e6)
             self._integral.accrue(power_uw, power_uw, duration_ns)
         self._last = (now_ns, busy_ns)
