@@ -1,0 +1,46 @@
+"""Amounts as a person reads them: three or four digits and a fitting unit."""
+
+from __future__ import annotations
+
+from ..model import J_UJ
+
+NOTHING = "–"  # noqa: RUF001 - an en dash, where there is no value
+_J_PER_KWH = 3_600_000
+
+
+def watts(power_w: float | None) -> str:
+    """`123.4 W`, or a dash for no value."""
+    return NOTHING if power_w is None else f"{power_w:,.1f} W"
+
+
+def energy(energy_uj: int) -> str:
+    """Joules with a prefix, such as `1.25 MJ`."""
+    return _scaled(energy_uj / J_UJ, (("GJ", 1e9), ("MJ", 1e6), ("kJ", 1e3), ("J", 1.0)))
+
+
+def kilowatt_hours(energy_uj: int) -> str:
+    """`0.347 kWh`."""
+    return f"{energy_uj / J_UJ / _J_PER_KWH:,.3f} kWh"
+
+
+def mass(grams: float) -> str:
+    """Grams with a prefix, such as `12.3 g` or `1.20 kg`."""
+    return _scaled(grams, (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3)))
+
+
+def percent(ratio: float) -> str:
+    """`±5 %`."""
+    return f"±{ratio * 100:.0f} %"
+
+
+def duration(time_ns: int) -> str:
+    """Whole seconds."""
+    return f"{time_ns // 1_000_000_000:,} s"
+
+
+def _scaled(value: float, units: tuple[tuple[str, float], ...]) -> str:
+    """Three significant digits at least, in the largest unit that leaves a whole part."""
+    unit, size = next(((unit, size) for unit, size in units if abs(value) >= size), units[-1])
+    scaled = value / size
+    places = 2 if abs(scaled) < 10 else 1 if abs(scaled) < 100 else 0
+    return f"{scaled:,.{places}f} {unit}"

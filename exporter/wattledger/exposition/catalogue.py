@@ -1,0 +1,270 @@
+"""Every metric family, declared once; the renderer, the reference page and the dashboards' tests read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+PREFIX = "wattledger_"
+MAX_LABELS = 12  # per series; Mimir's default limit is 30 with the target's own labels included
+
+FamilyType = Literal["counter", "gauge", "info"]
+
+IDENTITY = ("kind", "id", "name", "pod_namespace", "pod_name", "container_name")
+ZONE = ("sensor", "zone_name", "device")
+GRID = ("grid_zone", "provider", "basis", "kind")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One metric family.
+
+    `name` is the sample name without the prefix, so counters end in `_total` and info families in `_info`.
+    `unit` is "" or the base unit, which the name then ends in (before `_total`), as OpenMetrics wants it.
+    `labels` are in the order of the exposition; those that are empty are left out.
+    `more` says in words which further labels an info series may carry, "" for none.
+    `prefix` is "" only for the standard process metrics.
+    """
+
+    name: str
+    type: FamilyType
+    unit: str
+    help: str
+    labels: tuple[str, ...] = ()
+    more: str = ""
+    since: str = "0.1.0"
+    prefix: str = PREFIX
+
+    @property
+    def sample_name(self) -> str:
+        """The name of each sample, and of the family in the text format 0.0.4."""
+        return self.prefix + self.name
+
+    @property
+    def openmetrics_name(self) -> str:
+        """The name of the family in OpenMetrics 1.0: without `_total` and `_info`."""
+        suffix = {"counter": "_total", "info": "_info", "gauge": ""}[self.type]
+        return self.sample_name.removesuffix(suffix)
+
+
+def _counter(name: str, unit: str, help: str, *labels: str) -> Family:
+    return Family(name=name, type="counter", unit=unit, help=help, labels=labels)
+
+
+def _gauge(name: str, unit: str, help: str, *labels: str) -> Family:
+    return Family(name=name, type="gauge", unit=unit, help=help, labels=labels)
+
+
+def _info(name: str, help: str, *labels: str, more: str = "") -> Family:
+    return Family(name=name, type="info", unit="", help=help, labels=labels, more=more)
+
+
+def _process(name: str, type: FamilyType, unit: str, help: str) -> Family:
+    return Family(name=name, type=type, unit=unit, help=help, prefix="")
+
+
+NODE = (
+    _counter(
+        "node_energy_joules_total",
+        "joules",
+        "Energy the node drew, by component; the components add up to the node.",
+        "component",
+    ),
+    _counter(
+        "node_emissions_grams_total",
+        "grams",
+        "Operational emissions of the node in grams of CO2e, location-based, priced as drawn.",
+        "component",
+    ),
+    _gauge(
+        "node_power_watts", "watts", "Mean power of the node over the last sampling interval.", "component"
+    ),
+    _gauge(
+        "node_idle_power_watts",
+        "watts",
+        "Idle floor of the node, and how it was found.",
+        "component",
+        "source",
+    ),
+    _info("node_info", "What is known of the node.", more="what the host says of itself"),
+)
+
+WORKLOADS = (
+    _counter(
+        "workload_energy_joules_total",
+        "joules",
+        "Energy allocated to the workload; all workloads and the expired ones add up to the node.",
+        *IDENTITY,
+        "component",
+        "mode",
+    ),
+    _counter(
+        "workload_emissions_grams_total",
+        "grams",
+        "Operational emissions allocated to the workload in grams of CO2e.",
+        *IDENTITY,
+        "component",
+        "mode",
+    ),
+    _counter("workload_cpu_seconds_total", "seconds", "CPU time the workload used.", *IDENTITY),
+    _info(
+        "workload_info",
+        "What is known of the workload beyond its identity.",
+        *IDENTITY,
+        more="what its runtime says, such as `image`, `runtime`, `user`, `account`, `unit`",
+    ),
+    _counter(
+        "workload_expired_energy_joules_total",
+        "joules",
+        "Energy that was booked to workload series which have since expired.",
+        "component",
+    ),
+    _counter(
+        "workload_expired_emissions_grams_total",
+        "grams",
+        "Emissions in grams of CO2e that were booked to workload series which have since expired.",
+        "component",
+    ),
+    _counter(
+        "process_energy_joules_total",
+        "joules",
+        "Energy of one process inside its workload (opt-in; never add it to the workload).",
+        "pid",
+        "comm",
+        "kind",
+        "id",
+    ),
+    _counter(
+        "process_emissions_grams_total",
+        "grams",
+        "Emissions of one process inside its workload in grams of CO2e (opt-in).",
+        "pid",
+        "comm",
+        "kind",
+        "id",
+    ),
+)
+
+GPUS = (
+    _counter("gpu_energy_joules_total", "joules", "Energy the GPU board drew.", "gpu_uuid"),
+    _gauge(
+        "gpu_power_watts",
+        "watts",
+        "Mean power of the GPU board over the last sampling interval.",
+        "gpu_uuid",
+    ),
+    _info(
+        "gpu_info",
+        "What is known of the GPU.",
+        "gpu_uuid",
+        "model",
+        "pci",
+        "index",
+        "driver",
+        more="what its driver says",
+    ),
+)
+
+SENSORS = (
+    _counter(
+        "sensor_energy_joules_total",
+        "joules",
+        "Energy by the zone's own counter, unwrapped; zones overlap and must not be summed.",
+        *ZONE,
+    ),
+    _gauge("sensor_up", "", "1 if the last read of the zone gave a value, else 0.", *ZONE),
+    _info(
+        "sensor_info",
+        "How the zone is read (measured or estimated) and what it counts towards.",
+        *ZONE,
+        "method",
+        "covers",
+        more="what its driver says",
+    ),
+    _gauge("sensor_uncertainty_ratio", "ratio", "Relative uncertainty of the zone's energy.", *ZONE),
+    _counter("sensor_read_errors_total", "", "Reads that gave no value.", "sensor", "reason"),
+    _counter("sensor_wraps_total", "", "Counter overflows that were corrected.", "sensor"),
+    _counter(
+        "sensor_dropped_intervals_total",
+        "",
+        "Intervals without a trustworthy energy, which were left out.",
+        "sensor",
+        "reason",
+    ),
+)
+
+CARBON = (
+    _gauge(
+        "grid_carbon_intensity_grams_per_kilowatt_hour",
+        "grams_per_kilowatt_hour",
+        "Carbon intensity in grams of CO2e that energy is priced with now.",
+        *GRID,
+    ),
+    _gauge(
+        "grid_carbon_intensity_updated_timestamp_seconds",
+        "seconds",
+        "When the intensity was last updated; absent for one that never changes.",
+        *GRID,
+    ),
+    _gauge(
+        "grid_carbon_intensity_fallback",
+        "",
+        "1 while the intensity is a fallback instead of the configured source.",
+        *GRID,
+    ),
+    _gauge(
+        "grid_carbon_intensity_estimated", "", "1 while the intensity is an estimate of its source.", *GRID
+    ),
+    _gauge("pue_ratio", "ratio", "Power usage effectiveness that energy is priced with."),
+)
+
+AGENT = (
+    _info("build_info", "The running agent.", "version", "revision", "python_version"),
+    _gauge("sampler_interval_seconds", "seconds", "Time between two samples of the meters."),
+    _gauge("sampler_duration_seconds", "seconds", "How long the last sample took."),
+    _counter("sampler_ticks_total", "", "Samples taken."),
+    _counter("sampler_failures_total", "", "Samples that failed as a whole."),
+    _counter("sampler_overruns_total", "", "Samples that took longer than the interval."),
+    _gauge("sampler_last_success_timestamp_seconds", "seconds", "When the last sample succeeded."),
+    _gauge("series", "", "Workload series held now."),
+    _counter(
+        "series_limited_total",
+        "",
+        'Workloads that were booked to kind="other" because of the series limit.',
+    ),
+    _counter("self_energy_joules_total", "joules", "Energy allocated to the agent itself."),
+    _counter("checkpoint_errors_total", "", "Checkpoints that could not be written."),
+    _gauge("config_last_reload_successful", "", "1 if the last reload of the configuration succeeded."),
+    _gauge(
+        "config_last_reload_success_timestamp_seconds",
+        "seconds",
+        "When the configuration was last reloaded.",
+    ),
+)
+
+STANDARD = (
+    _process("process_cpu_seconds_total", "counter", "seconds", "CPU time the agent used."),
+    _process("process_resident_memory_bytes", "gauge", "bytes", "Resident memory of the agent."),
+    _process("process_virtual_memory_bytes", "gauge", "bytes", "Virtual memory of the agent."),
+    _process(
+        "process_start_time_seconds", "gauge", "seconds", "When the agent started, since the Unix epoch."
+    ),
+    _process("process_open_fds", "gauge", "", "File descriptors the agent has open."),
+    _process("process_max_fds", "gauge", "", "File descriptors the agent may have open."),
+)
+
+SECTIONS: tuple[tuple[str, tuple[Family, ...]], ...] = (
+    ("Node", NODE),
+    ("Workloads", WORKLOADS),
+    ("GPUs", GPUS),
+    ("Sensors", SENSORS),
+    ("Carbon", CARBON),
+    ("Agent", AGENT),
+    ("Standard process metrics", STANDARD),
+)
+
+FAMILIES: tuple[Family, ...] = tuple(family for _, families in SECTIONS for family in families)
+
+BY_SAMPLE_NAME: Mapping[str, Family] = MappingProxyType({family.sample_name: family for family in FAMILIES})

@@ -1,0 +1,156 @@
+"""The samples of the small families, as finished lines by sample name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ..model import ProcessRow, SensorRow, Snapshot
+from .catalogue import BY_SAMPLE_NAME, MAX_LABELS, PREFIX
+from .values import joules, label_pairs, number, seconds
+
+Pairs = Iterable[tuple[str, str]]
+
+
+class Lines:
+    """Collects the samples of families, keeping those of one family together."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, list[str]] = {}
+
+    def add(self, name: str, value: str | None, labels: Pairs = ()) -> None:
+        """Add a sample of the family `name` (without prefix); None is no sample."""
+        if value is not None:
+            self._append(PREFIX + name, value, labels)
+
+    def add_standard(self, name: str, value: str | None) -> None:
+        """Add a sample of an unprefixed family."""
+        if value is not None:
+            self._append(name, value, ())
+
+    def _append(self, sample_name: str, value: str, labels: Pairs) -> None:
+        written = label_pairs(labels, MAX_LABELS)
+        line = f"{sample_name}{{{written}}} {value}" if written else f"{sample_name} {value}"
+        self.by_name.setdefault(sample_name, []).append(line)
+
+
+def add_all(lines: Lines, snapshot: Snapshot, build: Mapping[str, str], own: Mapping[str, float]) -> None:
+    """Add every sample of the snapshot except those of workload series.
+
+    `build` holds the labels of `build_info`, `own` the standard process metrics by name.
+    """
+    _add_nodes(lines, snapshot)
+    _add_processes(lines, snapshot.processes)
+    _add_gpus(lines, snapshot.sensors)
+    _add_sensors(lines, snapshot.sensors)
+    _add_carbon(lines, snapshot)
+    lines.add("build_info", "1", build.items())
+    _add_health(lines, snapshot)
+    for name, value in own.items():
+        if name in BY_SAMPLE_NAME:
+            lines.add_standard(name, number(value))
+
+
+def _add_nodes(lines: Lines, snapshot: Snapshot) -> None:
+    for row in snapshot.nodes:
+        component = (("component", row.component),)
+        lines.add("node_energy_joules_total", joules(row.energy_uj), component)
+        lines.add("node_emissions_grams_total", number(row.emissions_g), component)
+        lines.add("node_power_watts", _optional(row.power_w), component)
+        source = (*component, ("source", row.idle_source))
+        lines.add("node_idle_power_watts", _optional(row.idle_power_w), source)
+        lines.add("workload_expired_energy_joules_total", joules(row.expired_uj), component)
+        lines.add("workload_expired_emissions_grams_total", number(row.expired_g), component)
+    lines.add("node_info", "1", snapshot.node_info.items())
+
+
+def _add_processes(lines: Lines, rows: Iterable[ProcessRow]) -> None:
+    for row in rows:
+        labels = (("pid", str(row.pid)), ("comm", row.comm), ("kind", row.kind), ("id", row.id))
+        lines.add("process_energy_joules_total", joules(row.energy_uj), labels)
+        lines.add("process_emissions_grams_total", number(row.emissions_g), labels)
+
+
+def _add_gpus(lines: Lines, rows: Iterable[SensorRow]) -> None:
+    """A GPU is what the zones that cover it say together; its power is known when all of theirs is."""
+    boards: dict[str, list[SensorRow]] = {}
+    for row in rows:
+        if row.zone.covers == "gpu":
+            boards.setdefault(row.zone.device, []).append(row)
+    for uuid, zones in boards.items():
+        labels = (("gpu_uuid", uuid),)
+        lines.add("gpu_energy_joules_total", joules(sum(row.energy_uj for row in zones)), labels)
+        powers_w = [row.power_w for row in zones if row.power_w is not None]
+        if len(powers_w) == len(zones):
+            lines.add("gpu_power_watts", number(sum(powers_w)), labels)
+        attributes = {name: value for row in zones for name, value in row.zone.attributes}
+        known = [(name, attributes.pop(name, "")) for name in ("model", "pci", "index", "driver")]
+        lines.add("gpu_info", "1", (*labels, *known, *attributes.items()))
+
+
+def _add_sensors(lines: Lines, rows: Iterable[SensorRow]) -> None:
+    wraps: dict[str, int] = {}
+    errors: dict[tuple[str, str], int] = {}
+    dropped: dict[tuple[str, str], int] = {}
+    for row in rows:
+        zone = row.zone
+        labels = (("sensor", zone.sensor), ("zone_name", zone.name), ("device", zone.device))
+        lines.add("sensor_energy_joules_total", joules(row.energy_uj), labels)
+        lines.add("sensor_up", _flag(row.up), labels)
+        attributes = () if zone.covers == "gpu" else zone.attributes
+        facts = (("method", zone.method), ("covers", zone.covers), *attributes)
+        lines.add("sensor_info", "1", (*labels, *facts))
+        lines.add("sensor_uncertainty_ratio", number(zone.uncertainty_ratio), labels)
+        wraps[zone.sensor] = wraps.get(zone.sensor, 0) + row.wraps
+        for counts, sums in ((row.read_errors, errors), (row.dropped, dropped)):
+            for reason, count in counts.items():
+                sums[zone.sensor, reason] = sums.get((zone.sensor, reason), 0) + count
+    for sensor, count in wraps.items():
+        lines.add("sensor_wraps_total", str(count), (("sensor", sensor),))
+    for name, sums in (("sensor_read_errors_total", errors), ("sensor_dropped_intervals_total", dropped)):
+        for (sensor, reason), count in sorted(sums.items()):
+            lines.add(name, str(count), (("sensor", sensor), ("reason", reason)))
+
+
+def _add_carbon(lines: Lines, snapshot: Snapshot) -> None:
+    intensity = snapshot.price.intensity
+    labels = (
+        ("grid_zone", intensity.grid_zone),
+        ("provider", intensity.provider),
+        ("basis", intensity.basis),
+        ("kind", intensity.kind),
+    )
+    name = "grid_carbon_intensity"
+    lines.add(f"{name}_grams_per_kilowatt_hour", number(intensity.grams_per_kwh), labels)
+    lines.add(f"{name}_updated_timestamp_seconds", _time(intensity.updated_ns), labels)
+    lines.add(f"{name}_fallback", _flag(intensity.fallback), labels)
+    lines.add(f"{name}_estimated", _flag(intensity.estimated), labels)
+    lines.add("pue_ratio", number(snapshot.price.pue))
+
+
+def _add_health(lines: Lines, snapshot: Snapshot) -> None:
+    health = snapshot.health
+    lines.add("sampler_interval_seconds", seconds(health.interval_ns))
+    lines.add("sampler_duration_seconds", seconds(health.duration_ns))
+    lines.add("sampler_ticks_total", str(health.ticks))
+    lines.add("sampler_failures_total", str(health.failures))
+    lines.add("sampler_overruns_total", str(health.overruns))
+    lines.add("sampler_last_success_timestamp_seconds", _time(health.last_success_wall_ns))
+    lines.add("series", str(health.series))
+    lines.add("series_limited_total", str(health.series_limited))
+    lines.add("self_energy_joules_total", joules(health.self_energy_uj))
+    lines.add("checkpoint_errors_total", str(health.checkpoint_errors))
+    lines.add("config_last_reload_successful", _flag(health.config_reload_ok))
+    lines.add("config_last_reload_success_timestamp_seconds", _time(health.config_reload_wall_ns))
+
+
+def _optional(value: float | None) -> str | None:
+    return None if value is None else number(value)
+
+
+def _flag(value: bool) -> str:
+    return "1" if value else "0"
+
+
+def _time(wall_ns: int) -> str | None:
+    """Wall time in seconds; 0 means that it never happened."""
+    return seconds(wall_ns) if wall_ns else None

@@ -1,0 +1,176 @@
+"""Serves an ASGI application by uvicorn on sockets bound here."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ..errors import SettingsError
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIApplication
+
+MAX_CONNECTIONS = 500  # idle ones included; more get 503
+KEEP_ALIVE_S = (
+    65  # longer than the usual scrape intervals of 15 to 60 s, so that scrapers keep their connection
+)
+FIRST_REQUEST_S = 10  # a connection that has not asked anything by then is closed
+GRACE_S = 1  # what requests in flight get at the end
+
+_Where = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]  # as getaddrinfo gives it
+
+_FLAG = "--web.listen-address"
+
+
+class Server:
+    """A web server whose sockets are bound from the start, so that a taken port is an error before any work.
+
+    Signals are the caller's: `stop()` may be called from a handler.
+    """
+
+    def __init__(self, app: ASGIApplication, listen_addresses: Sequence[str]) -> None:
+        self._sockets = bind_all(listen_addresses)
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        self._server = _Uvicorn(config)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where to look, one per listening socket; a wildcard address is shown as localhost."""
+        return tuple(_url(bound) for bound in self._sockets)
+
+    def serve(self) -> None:
+        """Serve in the calling thread until `stop()`; ends within 2 s of it, open connections or not."""
+        asyncio.run(self._server.serve(sockets=list(self._sockets)))
+
+    def stop(self) -> None:
+        """Ask for the end, from any thread or signal handler, before or during `serve()`."""
+        self._server.should_exit = True
+
+    def close(self) -> None:
+        """Give the sockets back without having served."""
+        for bound in self._sockets:
+            bound.close()
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signal handlers alone: they are the application's."""
+        yield
+
+
+class _Protocol(H11Protocol):
+    """Closes connections that never ask: each would otherwise hold one of MAX_CONNECTIONS for ever."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(FIRST_REQUEST_S, self._close_unless_asked)
+
+    def _close_unless_asked(self) -> None:
+        if self.cycle is None:
+            self.transport.abort()
+
+
+def bind_all(listen_addresses: Sequence[str]) -> tuple[socket.socket, ...]:
+    """Bind every address (`:port`, `host:port`, `[v6]:port`); raises SettingsError and leaves none bound."""
+    bound: list[socket.socket] = []
+    try:
+        for address in listen_addresses:
+            bound.append(_bind(address))  # noqa: PERF401 - what was bound must be known when one fails
+    except SettingsError:
+        for one in bound:
+            one.close()
+        raise
+    if not bound:
+        raise SettingsError(f"{_FLAG}: give at least one address such as :19190")
+    return tuple(bound)
+
+
+def _bind(address: str) -> socket.socket:
+    host, port = _parse(address)
+    try:
+        candidates = _candidates(host, port)
+    except socket.gaierror as error:
+        raise SettingsError(f"{_FLAG} {address}: cannot resolve the host: {error.strerror}") from error
+    failure: OSError | None = None
+    for family, where in candidates:
+        try:
+            return _listen(family, where)
+        except OSError as error:
+            failure = error
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                break
+    raise SettingsError(f"{_FLAG} {address}: {_advice(failure, port)}") from failure
+
+
+def _parse(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    plain = ":" not in host and "[" not in host and "]" not in host
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or not (bracketed or plain):
+        raise SettingsError(f"{_FLAG} {address}: expected host:port, :port or [v6]:port, port 0 to 65535")
+    return (host[1:-1] if bracketed else host), int(port)
+
+
+def _candidates(host: str, port: int) -> list[tuple[int, _Where]]:
+    """What to try in order: for all interfaces both families on one socket, else IPv4 before IPv6."""
+    if not host:
+        return [(socket.AF_INET6, ("::", port)), (socket.AF_INET, ("0.0.0.0", port))]
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return [(family, where) for family, _, _, _, where in sorted(found, key=lambda one: one[0])]
+
+
+def _listen(family: int, where: _Where) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if where[0] == "::" else 1)
+        made.bind(where)
+        made.listen()
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _advice(failure: OSError | None, port: int) -> str:
+    if failure is not None and failure.errno == errno.EADDRINUSE:
+        return (
+            f"the port is taken by another program; `ss -ltnp 'sport = :{port}'` shows which."
+            f" Stop it or choose another port with {_FLAG}"
+        )
+    if failure is not None and failure.errno == errno.EACCES:
+        return "no permission to use this port; choose one from 1024 on"
+    if failure is not None and failure.errno == errno.EADDRNOTAVAIL:
+        return "this machine has no such address; `ip address` lists those it has"
+    return f"cannot listen: {failure.strerror if failure else 'no address found'}"
+
+
+def _url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    if host in ("::", "0.0.0.0"):
+        host = "localhost"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
