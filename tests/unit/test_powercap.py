@@ -292,6 +292,16 @@ def test_a_host_where_no_zone_can_be_read_has_none(tree, clock):
     assert statuses(probe) == {"intel-rapl:0 package-0": "failed"}
 
 
+def test_a_broken_zone_that_would_only_be_shown_is_a_finding_and_no_zone(tree, clock):
+    """No sum misses it."""
+    tree.add_zone("intel-rapl:0", "package-0")
+    tree.add_zone("intel-rapl:0:0", "core").break_(errno.EIO)
+    tree.add_zone("intel-rapl:0:1", "uncore")
+    probe = sensor(tree, clock).probe()
+    assert [zone.name for zone in probe.zones] == ["package-0", "uncore"]
+    assert statuses(probe)["intel-rapl:0:0 package-0/core"] == "failed"
+
+
 def test_a_zone_that_worked_before_stays_a_zone_while_it_fails(tree, clock):
     """A probe in a bad moment must not hand the component over to another sensor."""
     zone = tree.add_zone("intel-rapl:0", "package-0", energy_uj=7)
