@@ -18,7 +18,7 @@ from .ledger.book import Ledger
 from .meters import Intake, Meters
 from .model import S_NS, Component, Health, NodeRow, Price, Reading, Snapshot, Usage, Workload, Zone
 from .sensors.base import Sensor
-from .sensors.cover import choose_cover
+from .sensors.cover import Cover, choose_cover
 from .settings import IdlePolicy
 from .workloads.base import WorkloadSource
 
@@ -68,6 +68,7 @@ class Sampler:
         self_clock: SelfClock = time.process_time_ns,
     ) -> None:
         self._sensors = list(sensors)
+        self._active: list[Sensor] = []
         self._workloads = workloads
         self._ledger = ledger
         self._policy = policy
@@ -130,33 +131,31 @@ class Sampler:
         return self._publish(frame, price, started_ns)
 
     def _probe(self, now_ns: int) -> None:
-        """Look at the hardware anew: zones may have come or gone."""
-        found: list[tuple[str, Sequence[Zone]]] = []
+        """Look at the hardware anew: zones may have come or gone.
+
+        A sensor of which nothing counts, because another one covers the same, is not read until it does.
+        """
+        found: list[tuple[Sensor, Sequence[Zone]]] = []
         for sensor in self._sensors:
             probe = self._guard(sensor.name, sensor.probe)
-            found.append((sensor.name, probe.zones if probe else ()))
-        cover = choose_cover(found)
-        zones = [zone for _, zones in found for zone in zones]
+            found.append((sensor, probe.zones if probe else ()))
+        cover = choose_cover([(sensor.name, zones) for sensor, zones in found])
+        used = [(sensor, zones) for sensor, zones in found if any(z.key in cover.counted for z in zones)]
+        self._active = [sensor for sensor, _ in used]
+        zones = [zone for _, of_sensor in used for zone in of_sensor]
         if self._interval.probed_ns is None:
             saved = self._ledger.take_saved_meters()
             if saved is not None:
                 self._meters.load(saved, zones)
-        if cover.counted != self._meters.cover.counted:
-            log.info(
-                "meters in use",
-                extra={
-                    component: ",".join(f"{zone.sensor}:{zone.device}" for zone in counted)
-                    for component, counted in (*cover.components.items(), ("node", cover.node))
-                    if counted
-                },
-            )
+        if cover != self._meters.cover or self._interval.probed_ns is None:
+            _log_cover(cover)
         self._meters.follow(zones, cover)
         self._ledger.idle.declare(_declared_idle(cover.components))
         self._interval.probed_ns = now_ns
 
     def _read(self) -> list[Reading]:
         readings: list[Reading] = []
-        for sensor in self._sensors:
+        for sensor in self._active:
             readings.extend(self._guard(sensor.name, sensor.read) or ())
         return readings
 
@@ -277,6 +276,19 @@ def _declared_idle(components: Mapping[Component, tuple[Zone, ...]]) -> dict[Com
         if len(known) == len(zones):
             declared[component] = sum(known)
     return declared
+
+
+def _log_cover(cover: Cover) -> None:
+    """Say once which meters count; a host with none is told what that means."""
+    counted = {
+        component: ",".join(f"{zone.sensor}:{zone.device}" for zone in zones)
+        for component, zones in (*cover.components.items(), ("node", cover.node))
+        if zones
+    }
+    if counted:
+        log.info("meters in use", extra=counted)
+    else:
+        log.warning("no meter found and no estimate enabled: no energy will be booked")
 
 
 def _log_changes(changes: Sequence[tuple[Zone, str]]) -> None:
