@@ -32,15 +32,23 @@ _FLAG = "--web.listen-address"
 class Server:
     """A web server whose sockets are bound from the start, so that a taken port is an error before any work.
 
+    `urls` says where to look, one per address; a wildcard address is shown as localhost.
     Signals are the caller's: `stop()` may be called from a handler.
     """
 
-    def __init__(self, app: ASGIApplication, listen_addresses: Sequence[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApplication,
+        listen_addresses: Sequence[str],
+        *,
+        first_request_s: float = FIRST_REQUEST_S,
+    ) -> None:
         self._sockets = bind_all(listen_addresses)
+        self.urls = tuple(_url(bound) for bound in self._sockets)
         config = uvicorn.Config(
             app,
             loop="asyncio",
-            http=_Protocol,
+            http=type("_ImpatientProtocol", (_Protocol,), {"first_request_s": first_request_s}),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -54,11 +62,6 @@ class Server:
             timeout_graceful_shutdown=GRACE_S,
         )
         self._server = _Uvicorn(config)
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """Where to look, one per listening socket; a wildcard address is shown as localhost."""
-        return tuple(_url(bound) for bound in self._sockets)
 
     def serve(self) -> None:
         """Serve in the calling thread until `stop()`; ends within 2 s of it, open connections or not."""
@@ -84,9 +87,11 @@ class _Uvicorn(uvicorn.Server):
 class _Protocol(H11Protocol):
     """Closes connections that never ask: each would otherwise hold one of MAX_CONNECTIONS for ever."""
 
+    first_request_s: float
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(FIRST_REQUEST_S, self._close_unless_asked)
+        self.loop.call_later(self.first_request_s, self._close_unless_asked)
 
     def _close_unless_asked(self) -> None:
         if self.cycle is None:
