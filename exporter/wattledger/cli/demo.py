@@ -1,0 +1,33 @@
+"""`wattledger demo`: simulated hosts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from .. import app
+from .load import load_settings
+from .options import DEMO_SECTIONS, EPILOG, given, settings_flags
+
+
+@click.command(epilog=EPILOG, short_help="Serve simulated hosts.")
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 200),
+    default=1,
+    show_default=True,
+    help="How many differing hosts to simulate; with several, /sd is a Prometheus service discovery.",
+)
+@settings_flags(DEMO_SECTIONS)
+def demo(nodes: int, **parameters: Any) -> int:
+    """Serve simulated hosts, to look around or to build dashboards without hardware."""
+    settings = load_settings(given(parameters), os.environ)
+
+    def say_where(urls: str) -> None:
+        what = "a simulated host" if nodes == 1 else f"{nodes} simulated hosts, listed under /sd"
+        sys.stderr.write(f"wattledger: {what}; open {urls} in a browser, end it with Ctrl-C\n")
+
+    return app.demo(settings, nodes, ready=say_where)

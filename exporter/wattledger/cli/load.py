@@ -1,0 +1,154 @@
+"""Makes the settings from the layers flags > environment > file > defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import SettingsError
+from ..hostfs import HostFS
+from ..model import COMPONENTS
+from ..sensors.cpu_curves import CpuCurves
+from ..sensors.registry import COLLECTORS
+from ..settings import (
+    AttributionSettings,
+    CarbonSettings,
+    EstimateSettings,
+    IntensitySettings,
+    LogSettings,
+    ProcessSettings,
+    SamplingSettings,
+    SensorSettings,
+    Settings,
+    StorageSettings,
+    WebSettings,
+)
+from .options import CONFIG_FILE, Option, options
+from .yaml_file import Given, read_file
+
+
+def load_settings(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
+    """Read the settings anew, the settings file included.
+
+    `flags` holds the flags that were given as text by key (`options.given`).
+    Environment variables that are empty or not in the table are ignored: service managers and
+    Kubernetes set such names too. Raises SettingsError for the first value that cannot be used.
+    """
+    table = {option.key: option for option in options()}
+    by_layer = (_flags(table, flags), _environment(table, environ))
+    config_file = flags.get(CONFIG_FILE.key) or environ.get(CONFIG_FILE.environment) or None
+    in_file = {key: option for key, option in table.items() if option.in_file}
+    from_file = read_file(config_file, in_file) if config_file else {}
+    given: dict[str, Given] = {**from_file, **by_layer[1], **by_layer[0]}
+    if "storage.path" not in given and (state := _state_directory(environ)):
+        given["storage.path"] = Given(state, "$STATE_DIRECTORY")
+    values = {key: option.default for key, option in table.items()}
+    values |= {key: _parse(table[key], one) for key, one in given.items()}
+    _check_together(given, values)
+    return _build(values, given, config_file)
+
+
+def _flags(table: Mapping[str, Option], flags: Mapping[str, str]) -> dict[str, Given]:
+    return {key: Given(text, f"--{table[key].flag}") for key, text in flags.items() if key in table}
+
+
+def _environment(table: Mapping[str, Option], environ: Mapping[str, str]) -> dict[str, Given]:
+    return {
+        key: Given(environ[option.environment].strip(), f"environment variable {option.environment}")
+        for key, option in table.items()
+        if option.environment and environ.get(option.environment, "").strip()
+    }
+
+
+def _state_directory(environ: Mapping[str, str]) -> str:
+    """The first of the directories systemd made for `StateDirectory=`."""
+    return environ.get("STATE_DIRECTORY", "").split(":")[0]
+
+
+def _parse(option: Option, given: Given) -> Any:
+    try:
+        return option.kind.parse(given.text)
+    except (ValueError, OverflowError):
+        shown = given.text if len(given.text) <= 60 else given.text[:57] + "..."
+        quoted = '"' + shown.encode("unicode_escape").decode("ascii") + '"'
+        raise SettingsError(f"{given.origin}: {quoted} is not accepted; give {option.kind.accepts}") from None
+
+
+def _check_together(given: Mapping[str, Given], values: Mapping[str, Any]) -> None:
+    """The rules that need more than one value, and those that a table of the sensors knows."""
+    provider = values["carbon.intensity.provider"]
+    if provider == "static" and values["carbon.intensity.grams_per_kwh"] is None:
+        origin = given["carbon.intensity.provider"].origin
+        raise SettingsError(
+            f"{origin}: static needs carbon.intensity.grams_per_kwh as well, a number from 0 to 5000 grams"
+        )
+    name = values["sensors.estimate.microarchitecture"]
+    if name is not None:
+        try:
+            CpuCurves().named(name)
+        except SettingsError as error:
+            origin = given["sensors.estimate.microarchitecture"].origin
+            prefix = "sensors.estimate.microarchitecture: "
+            raise SettingsError(f"{origin}: {str(error).removeprefix(prefix)}") from None
+    idle_watts, max_watts = values["sensors.estimate.idle_watts"], values["sensors.estimate.max_watts"]
+    if idle_watts is not None and max_watts is not None and idle_watts > max_watts:
+        origin = given["sensors.estimate.idle_watts"].origin
+        raise SettingsError(
+            f"{origin}: {idle_watts:g} W idle is more than {max_watts:g} W busy (sensors.estimate.max_watts);"
+            " give idle_watts no larger than max_watts"
+        )
+
+
+def _build(values: Mapping[str, Any], given: Mapping[str, Given], config_file: str | None) -> Settings:
+    grams_per_kwh = values["carbon.intensity.grams_per_kwh"]
+    provider = values["carbon.intensity.provider"]
+    return Settings(
+        config_file=config_file,
+        paths=HostFS(
+            procfs=values["path.procfs"],
+            sysfs=values["path.sysfs"],
+            cgroupfs=values["path.cgroupfs"] or os.path.join(values["path.sysfs"], "fs/cgroup"),
+            rootfs=values["path.rootfs"],
+        ),
+        sampling=SamplingSettings(interval_ns=values["sampling.interval"]),
+        storage=StorageSettings(path=values["storage.path"], retention_ns=values["storage.retention"]),
+        attribution=AttributionSettings(
+            idle=values["attribution.idle"],
+            idle_watts={
+                component: values[f"attribution.idle_watts.{component}"]
+                for component in COMPONENTS
+                if values[f"attribution.idle_watts.{component}"] is not None
+            },
+            series_limit=values["attribution.series_limit"],
+            grace_ns=values["attribution.grace"],
+            processes=ProcessSettings(
+                enabled=values["attribution.processes.enabled"], top=values["attribution.processes.top"]
+            ),
+        ),
+        sensors=SensorSettings(
+            enabled={
+                collector.name: values[f"sensors.{collector.name}.enabled"]
+                for collector in COLLECTORS
+                if f"sensors.{collector.name}.enabled" in given
+            },
+            estimate=EstimateSettings(
+                microarchitecture=values["sensors.estimate.microarchitecture"],
+                idle_watts=values["sensors.estimate.idle_watts"],
+                max_watts=values["sensors.estimate.max_watts"],
+            ),
+        ),
+        carbon=CarbonSettings(
+            pue=values["carbon.pue"],
+            intensity=IntensitySettings(
+                provider=provider or ("static" if grams_per_kwh is not None else None),
+                grams_per_kwh=grams_per_kwh,
+                grid_zone=values["carbon.intensity.grid_zone"] or "",
+                basis=values["carbon.intensity.basis"],
+            ),
+        ),
+        web=WebSettings(
+            listen_addresses=values["web.listen_address"], telemetry_path=values["web.telemetry_path"]
+        ),
+        log=LogSettings(level=values["log.level"], format=values["log.format"]),
+    )

@@ -1,0 +1,148 @@
+"""Reads a settings file in YAML into one text per key, with the line where it stands."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from ..errors import SettingsError
+from .kinds import Addresses
+from .options import Option
+
+_LARGEST_FILE_BYTES = 1 << 20
+_NULL = "tag:yaml.org,2002:null"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as text, and who gave it, as the start of a message."""
+
+    text: str
+    origin: str
+
+
+def read_file(path: str, options: Mapping[str, Option]) -> dict[str, Given]:
+    """The settings in the YAML file at `path` by key.
+
+    `options` are the keys there are. A key without a value counts as not given.
+    Raises SettingsError naming the file, the line and the key path for whatever cannot be used.
+    """
+    document = _compose(path)
+    if document is None or _is_null(document):
+        return {}
+    if not isinstance(document, MappingNode):
+        raise SettingsError(
+            f"{path}: the file is not a mapping of settings; write keys such as `sampling: {{interval: 5s}}`"
+        )
+    return dict(_walk(path, document, "", options))
+
+
+def _compose(path: str) -> Node | None:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_LARGEST_FILE_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: cannot read the settings file: {error.strerror}; give a readable file to --config.file"
+        ) from error
+    if len(content) > _LARGEST_FILE_BYTES:
+        raise SettingsError(f"{path}: larger than 1 MiB, so surely not a settings file")
+    try:
+        document: Node | None = yaml.compose(content, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        where = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise SettingsError(f"{path}{where}: not valid YAML: {_one_line(error.problem)}") from error
+    except (yaml.YAMLError, UnicodeError) as error:
+        raise SettingsError(f"{path}: not valid YAML: {_one_line(str(error))}") from error
+    except RecursionError:
+        raise SettingsError(f"{path}: not valid YAML: nested too deeply") from None
+    return document
+
+
+def _walk(
+    path: str, mapping: MappingNode, prefix: str, options: Mapping[str, Option]
+) -> Iterator[tuple[str, Given]]:
+    """The leaves under `mapping`, whose own key path with a final dot is `prefix`."""
+    seen: set[str] = set()
+    for key_node, node in mapping.value:
+        where = _where(path, key_node)
+        if not isinstance(key_node, ScalarNode):
+            raise SettingsError(f"{where}: {prefix or 'the file'}: a key must be plain text")
+        key = prefix + key_node.value
+        if "." in key_node.value:
+            nested = ": {".join(key_node.value.split(".")) + ": ..." + "}" * key_node.value.count(".")
+            raise SettingsError(f"{where}: {key}: a key has no dots; write `{nested}`")
+        if key in seen:
+            raise SettingsError(f"{where}: {key}: given twice; keep one of them")
+        seen.add(key)
+        if key in options:
+            if not _is_null(node):
+                yield key, Given(_text(path, node, options[key]), f"{_where(path, node)}: {key}")
+        elif any(known.startswith(key + ".") for known in options):
+            if isinstance(node, MappingNode):
+                yield from _walk(path, node, key + ".", options)
+            elif not _is_null(node):
+                raise SettingsError(
+                    f"{_where(path, node)}: {key}: needs settings below it, namely {_children(key, options)}"
+                )
+        else:
+            raise SettingsError(f"{where}: {key}: unknown key; {_suggestion(key, prefix, options)}")
+
+
+def _text(path: str, node: Node, option: Option) -> str:
+    """The text of a leaf; wrong types are told here, wrong values when the text is parsed."""
+    if isinstance(option.kind, Addresses) and isinstance(node, SequenceNode) and node.value:
+        return ",".join(_text(path, item, option) for item in node.value)
+    if isinstance(node, ScalarNode):
+        quoted = node.style is not None
+        # An unquoted NO is Norway where a text is wanted, and false only where a switch is.
+        if option.kind.is_text or not quoted:
+            return str(node.value)
+        shown = f'the text "{node.value}"'
+    else:
+        shown = "a list" if isinstance(node, SequenceNode) else "a mapping"
+    raise SettingsError(
+        f"{_where(path, node)}: {option.key}: {shown} is not accepted; give {option.kind.accepts}"
+    )
+
+
+def _suggestion(key: str, prefix: str, options: Mapping[str, Option]) -> str:
+    """The nearest valid key: among the siblings, else one with such a last word elsewhere."""
+    siblings = sorted(
+        {prefix + known.removeprefix(prefix).split(".")[0] for known in options if known.startswith(prefix)}
+    )
+    word = key.rpartition(".")[2]
+    near = difflib.get_close_matches(key, siblings, n=1, cutoff=0.75)
+    if not near:
+        by_word = {known.rpartition(".")[2]: known for known in reversed(list(options))}
+        near = [by_word[match] for match in difflib.get_close_matches(word, by_word, n=1, cutoff=0.75)]
+    if not near and prefix:
+        near = difflib.get_close_matches(key, siblings, n=1, cutoff=0.0)
+    accepted = ", ".join(sibling.removeprefix(prefix) for sibling in siblings)
+    place = f"under {prefix.rstrip('.')}" if prefix else "at the top"
+    nearest = f"did you mean {near[0]}? " if near else ""
+    return f"{nearest}Accepted {place}: {accepted}"
+
+
+def _children(key: str, options: Mapping[str, Option]) -> str:
+    prefix = key + "."
+    words = dict.fromkeys(
+        known.removeprefix(prefix).split(".")[0] for known in options if known.startswith(prefix)
+    )
+    return ", ".join(words)
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and node.tag == _NULL and node.style is None
+
+
+def _where(path: str, node: Node) -> str:
+    return f"{path}:{node.start_mark.line + 1}"
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split())
