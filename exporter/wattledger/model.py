@@ -110,10 +110,10 @@ class Workload:
     pod_name: str = ""
     container_name: str = ""
     facts: tuple[tuple[str, str], ...] = ()
+    key: tuple[str, str] = field(init=False, repr=False)
 
-    @property
-    def key(self) -> tuple[str, str]:
-        return (self.kind, self.id)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", (self.kind, self.id))
 
 
 KERNEL = Workload(kind="kernel")

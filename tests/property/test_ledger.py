@@ -47,7 +47,7 @@ class LedgerMachine(RuleBasedStateMachine):
             folder=self.folder.name,
             idle=policy,
             series_limit=limit,
-            grace_ns=20 * S,
+            grace_ns=6 * S,
             idle_watts={"cpu": floor, "dram": floor / 10},
         )
         self.numbers = 0
@@ -75,6 +75,16 @@ class LedgerMachine(RuleBasedStateMachine):
     def tick(self, seconds):
         self.snapshot = self.node.step(seconds)
         self.settle()
+
+    @rule(data=st.data(), share=st.floats(0.1, 1))
+    def busy_tick(self, data, share):
+        """The ordinary case: everything draws, somebody works, time passes."""
+        for zone in ZONES:
+            self.draw(zone, share)
+        if self.node.workloads.alive:
+            worker = data.draw(st.sampled_from(list(self.node.workloads.alive)))
+            self.node.workloads.use({worker: 3 * S})
+        self.tick(5.0)
 
     @rule()
     def birth(self):

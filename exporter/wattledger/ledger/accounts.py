@@ -119,29 +119,29 @@ class Accounts:
             account.interval_uj = 0
             account.row = None
         touched = self._touched = []
+        opened = self._open
         grams_per_uj = price.grams_per_uj
+        drawn_uj: dict[Component, int] = {}
         for workload, component, mode, energy_uj in shares:
-            account = self._account(workload)
-            if account.row is not None or not account.interval_uj:
+            account = opened.get(workload.key) or self._account(workload)
+            if not account.interval_uj:
                 account.row = None
                 touched.append(account)
-            grams = energy_uj * grams_per_uj
             cell = account.cells.get((component, mode))
             if cell is None:
-                account.cells[component, mode] = [energy_uj, grams]
+                cell = account.cells[component, mode] = [0, 0.0]
                 if workload.kind not in PSEUDO:
                     self._cell_keys.add((component, mode))
-            else:
-                cell[0] += energy_uj
-                cell[1] += grams
+            cell[0] += energy_uj
+            cell[1] += energy_uj * grams_per_uj
             account.interval_uj += energy_uj
-            self._total(self.node, component).add(energy_uj, grams)
+            drawn_uj[component] = drawn_uj.get(component, 0) + energy_uj
+        for component, energy_uj in drawn_uj.items():
+            self._total(self.node, component).add(energy_uj, energy_uj * grams_per_uj)
         crowded = self._admission.crowded
         for workload, used_ns in cpu_ns.items():
-            account = self._account(workload)
-            if account.row is not None:
-                account.row = None
-                touched.append(account)
+            account = opened.get(workload.key) or self._account(workload)
+            account.row = None
             account.cpu_ns += used_ns
             if crowded:
                 self._admission.note(workload.key, used_ns)
