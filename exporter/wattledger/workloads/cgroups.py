@@ -92,8 +92,7 @@ class Cgroups:
         """
         if self._started:
             if self._may_have_grown(forks):
-                for node in list(self.tree.nodes):
-                    self.tree.check(node)
+                self.tree.sweep()
             else:
                 self._look_round(interval_ns)
         fresh = [node for node in self.tree.fresh if node.alive]

@@ -49,18 +49,21 @@ class Processes:
         self._path_of = path_of
         self._owner_of = owner_of
         self._used_ns: dict[int, int] = {}
-        self._listing: frozenset[str] = frozenset()
+        self._forks: int | None = None
         self._homes: dict[int, _Home] = {}
         self._previous_ns: int | None = None
 
-    def scan(self, now_ns: int) -> tuple[ProcessUse, ...]:
+    def scan(self, now_ns: int, forks: int | None) -> tuple[ProcessUse, ...]:
         """Those that used CPU time since the previous scan, most first; nothing on the first scan.
 
-        `now_ns` is boot time. A process born since the previous scan counts from its start,
+        `now_ns` is boot time, `forks` the host's count of processes ever made, None if unknown:
+        where none was made, none is new. A process born since the previous scan counts from its start,
         also under a pid that another one had.
         """
-        self._list()
-        busy = self._read_clocks() if self._times.by_clock else self._read_stats()
+        if forks is None or forks != self._forks:
+            self._list()
+        self._forks = forks
+        busy = self._read_clocks() if self._times.by_clock else self._read_each()
         previous_ns, self._previous_ns = self._previous_ns, now_ns
         if previous_ns is None:
             return ()
@@ -70,47 +73,46 @@ class Processes:
             stat = self._times.stat(pid)
             if stat is None:
                 continue
-            # `start` is cut to clock ticks, so a process as old as one tick more may be new.
-            total_ns = self._used_ns.get(pid, delta_ns)
-            reused = stat.started_ns > previous_ns
+            # Born since the previous scan, perhaps under the pid of another that used less.
+            born = stat.started_ns > previous_ns
             home = homes[pid] = self._home(pid, stat, now_ns)
             workload = self._owner_of(home.path, stat.kernel_thread) if home.path else None
             if workload is not None:
-                used_ns = total_ns if reused else delta_ns
+                used_ns = self._used_ns[pid] if born else delta_ns
                 uses.append(ProcessUse(pid, stat.start, label(stat.comm), workload, used_ns))
         self._homes = homes
         return tuple(uses)
 
     def _list(self) -> None:
         try:
-            listing = frozenset(filter(str.isdecimal, os.listdir(self._procfs)))
+            listing = set(map(int, filter(str.isdecimal, os.listdir(self._procfs))))
         except OSError:
             return
-        for name in self._listing - listing:
-            self._used_ns.pop(int(name), None)
-        for name in listing - self._listing:
-            self._used_ns.setdefault(int(name), 0)
-        self._listing = listing
+        for pid in self._used_ns.keys() - listing:
+            del self._used_ns[pid]
+        for pid in listing - self._used_ns.keys():
+            self._used_ns[pid] = 0
 
     def _read_clocks(self) -> list[tuple[int, int]]:
+        clocks = [((~pid) << 3) | 2 for pid in self._used_ns]  # clock_id(), inlined
+        try:
+            after = list(map(time.clock_gettime_ns, clocks))
+        except OSError:
+            return self._read_each()
         busy: list[tuple[int, int]] = []
-        used_ns = self._used_ns
-        read = time.clock_gettime_ns
-        for pid, before_ns in used_ns.items():
-            try:
-                after_ns = read(((~pid) << 3) | 2)  # clock_id(), inlined
-            except OSError:
-                continue
+        for (pid, before_ns), after_ns in zip(self._used_ns.items(), after, strict=True):
             if after_ns != before_ns:
-                used_ns[pid] = after_ns
                 busy.append((after_ns - before_ns if after_ns > before_ns else after_ns, pid))
+                self._used_ns[pid] = after_ns
         return busy
 
-    def _read_stats(self) -> list[tuple[int, int]]:
+    def _read_each(self) -> list[tuple[int, int]]:
         busy: list[tuple[int, int]] = []
-        for pid, before_ns in self._used_ns.items():
+        for pid, before_ns in list(self._used_ns.items()):
             after_ns = self._times.cpu_ns(pid)
-            if after_ns is not None and after_ns != before_ns:
+            if after_ns is None:
+                del self._used_ns[pid]
+            elif after_ns != before_ns:
                 self._used_ns[pid] = after_ns
                 busy.append((after_ns - before_ns if after_ns > before_ns else after_ns, pid))
         return busy

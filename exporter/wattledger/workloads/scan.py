@@ -99,7 +99,7 @@ class HostWorkloads:
             if self._root is not None:
                 _add(cpu_ns, self._root, root_ns)
         memory, reserved = self._ask_demand(now_ns)
-        processes = self._processes.scan(now_ns) if self._processes else ()
+        processes = self._processes.scan(now_ns, stat.forks) if self._processes else ()
         born, ended = self._roster.drain()
         self._before, self._at_ns = stat, now_ns
         return Usage(

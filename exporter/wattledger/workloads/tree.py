@@ -105,6 +105,18 @@ class CgroupTree:
                 pending.extend(self._list(node))
             relist = False
 
+    def sweep(self) -> None:
+        """Check every cgroup."""
+        stat, root_fd = os.stat, self._root_fd
+        for node in list(self.nodes):
+            try:
+                status = stat(node.path or ".", dir_fd=root_fd)
+            except OSError:
+                self.check(node)
+                continue
+            if status.st_nlink != node.links or status.st_ino != node.inode or node.links < 2:
+                self.check(node)
+
     def _list(self, node: Node) -> list[Node]:
         """Bring the children up to date with the directory; returns the new ones."""
         path = os.path.join(self.hierarchy.root, node.path) if node.path else self.hierarchy.root
