@@ -297,7 +297,7 @@ def test_service_discovery_lists_every_node(clock):
         },
         {
             "targets": ["demo.example:8080"],
-            "labels": {"__metrics_path__": "/nodes/beta%20%3C2%3E/metrics", "instance": "beta <2>"},
+            "labels": {"__metrics_path__": "/nodes/beta <2>/metrics", "instance": "beta <2>"},
         },
     ]
 

@@ -19,8 +19,9 @@ def energy(energy_uj: int) -> str:
 
 
 def kilowatt_hours(energy_uj: int) -> str:
-    """`0.347 kWh`."""
-    return f"{energy_uj / J_UJ / _J_PER_KWH:,.3f} kWh"
+    """Kilowatt hours, or the prefix that fits, such as `347 Wh`."""
+    hours = energy_uj / J_UJ / _J_PER_KWH
+    return _scaled(hours, (("GWh", 1e6), ("MWh", 1e3), ("kWh", 1.0), ("Wh", 1e-3)))
 
 
 def mass(grams: float) -> str:

@@ -6,7 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from ..clock import Clock
@@ -162,8 +162,7 @@ def make_app(nodes: Mapping[str, NodeView], *, clock: Clock, telemetry_path: str
 
 
 def _with_own(view: NodeView) -> NodeView:
-    own = view.own or OwnProcess().values
-    return NodeView(source=view.source, renderer=view.renderer, own=own)
+    return view if view.own else replace(view, own=OwnProcess().values)
 
 
 async def _healthy(_: Request) -> Response:
@@ -202,7 +201,8 @@ def _discovery(names: tuple[str, ...], telemetry_path: str) -> Route:
             {
                 "targets": [request.authority],
                 "labels": {
-                    "__metrics_path__": f"{request.root_path}/nodes/{quote(name, safe='')}{telemetry_path}",
+                    # Unquoted: Prometheus quotes the path itself.
+                    "__metrics_path__": f"{request.root_path}/nodes/{name}{telemetry_path}",
                     "instance": name,
                 },
             }

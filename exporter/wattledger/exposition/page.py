@@ -31,6 +31,7 @@ th,td{text-align:left;vertical-align:top;padding:.35rem .75rem .35rem 0;border-b
 .n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 small{display:block;font-weight:400;color:var(--soft);overflow-wrap:anywhere}
 tbody th{font-weight:600;overflow-wrap:anywhere}
+code{white-space:nowrap}
 .tag{border:1px solid currentColor;border-radius:.25rem;padding:0 .3rem;font-size:.85rem;white-space:nowrap}
 .warning{color:var(--warn-fg);background:var(--warn-bg);border-left:.3rem solid var(--warn-line);
 padding:.5rem .75rem}

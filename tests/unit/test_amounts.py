@@ -1,0 +1,35 @@
+"""Amounts as a person reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from wattledger.exposition import amounts
+from wattledger.model import J_UJ
+
+
+@pytest.mark.parametrize(
+    ("energy_uj", "text", "hours"),
+    [
+        (0, "0.00 J", "0.00 Wh"),
+        (1_500_000, "1.50 J", "0.00 Wh"),
+        (36_000 * J_UJ, "36.0 kJ", "10.0 Wh"),
+        (3_600_000 * J_UJ, "3.60 MJ", "1.00 kWh"),
+        (1_234_000_000_000 * J_UJ, "1,234 GJ", "343 MWh"),
+    ],
+)
+def test_energy_in_joules_and_hours(energy_uj, text, hours):
+    assert (amounts.energy(energy_uj), amounts.kilowatt_hours(energy_uj)) == (text, hours)
+
+
+@pytest.mark.parametrize(
+    ("grams", "text"),
+    [(0.0, "0.00 mg"), (0.25, "250 mg"), (12.34, "12.3 g"), (1200, "1.20 kg"), (5e6, "5.00 t")],
+)
+def test_mass(grams, text):
+    assert amounts.mass(grams) == text
+
+
+def test_an_unknown_power_is_a_dash_and_zero_is_zero():
+    assert amounts.watts(None) == amounts.NOTHING
+    assert amounts.watts(0.0) == "0.0 W"
