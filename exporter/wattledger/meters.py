@@ -67,13 +67,16 @@ class Meters:
         """Take the zones of a fresh probe.
 
         A zone that is gone or no longer counts loses its starting point, so that energy which another
-        source covered meanwhile is not counted again when it returns.
+        source covered meanwhile is not counted again when it returns. What it drew since its last value
+        is unknown then: an interval dropped as `gone`.
         """
         present = {zone.key: zone for zone in zones}
         newly_counted = cover.counted - self._cover.counted
         first = not self._cover.counted
         for key, meter in self._meters.items():
             if key not in present:
+                if meter.state is not None:
+                    meter.dropped["gone"] = meter.dropped.get("gone", 0) + 1
                 meter.state = None
                 meter.up = False
                 meter.power_w = None
