@@ -7,12 +7,13 @@ import errno
 import socket
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import SettingsError
+from .messages import Application
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIApplication
@@ -38,7 +39,7 @@ class Server:
 
     def __init__(
         self,
-        app: ASGIApplication,
+        app: Application,
         listen_addresses: Sequence[str],
         *,
         first_request_s: float = FIRST_REQUEST_S,
@@ -46,7 +47,7 @@ class Server:
         self._sockets = bind_all(listen_addresses)
         self.urls = tuple(_url(bound) for bound in self._sockets)
         config = uvicorn.Config(
-            app,
+            cast("ASGIApplication", app),
             loop="asyncio",
             http=type("_ImpatientProtocol", (_Protocol,), {"first_request_s": first_request_s}),
             ws="none",
