@@ -272,7 +272,7 @@ def test_every_joule_of_the_node_is_in_a_workload_series_or_expired():
     def total(name):
         return sum(value for (sample, _), value in rows.items() if sample == name)
 
-    booked = total("workload_energy_joules_total") + total("workload_expired_energy_joules_total")
+    booked = total("workload_energy_joules_total") + total("workload_expired_energy_joules")
     assert booked == total("node_energy_joules_total") == 1010.0
 
 

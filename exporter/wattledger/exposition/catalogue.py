@@ -115,16 +115,16 @@ WORKLOADS = (
         *IDENTITY,
         more="what its runtime says, such as `image`, `runtime`, `user`, `account`, `unit`",
     ),
-    _counter(
-        "workload_expired_energy_joules_total",
+    _gauge(
+        "workload_expired_energy_joules",
         "joules",
-        "Energy that was booked to workload series which have since expired.",
+        "Energy on the accounts of workload series that have expired; balances the raw sum.",
         "component",
     ),
-    _counter(
-        "workload_expired_emissions_grams_total",
+    _gauge(
+        "workload_expired_emissions_grams",
         "grams",
-        "Emissions in grams of CO2e that were booked to workload series which have since expired.",
+        "Emissions in grams of CO2e on the accounts of workload series that have expired.",
         "component",
     ),
     _counter(

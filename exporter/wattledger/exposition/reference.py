@@ -16,7 +16,7 @@ Labels that are empty are left out, and so are values that are not known: nothin
 Power is best taken as the rate of an energy counter; the power gauges are the mean over the last sampling interval.
 In OpenMetrics, info families are declared without `_info` and counters without `_total`.
 The zones of the `wattledger_sensor_*` families overlap, so only `wattledger_node_*` and `wattledger_workload_*` may be summed.
-`sum(wattledger_workload_energy_joules_total)` plus `sum(wattledger_workload_expired_energy_joules_total)` equals `sum(wattledger_node_energy_joules_total)`.
+`sum(wattledger_workload_energy_joules_total)` plus `sum(wattledger_workload_expired_energy_joules)` equals `sum(wattledger_node_energy_joules_total)`.
 """  # noqa: E501 - one sentence per line in Markdown
 
 

@@ -58,8 +58,8 @@ def _add_nodes(lines: Lines, snapshot: Snapshot) -> None:
         lines.add("node_power_watts", _optional(row.power_w), component)
         source = (*component, ("source", row.idle_source))
         lines.add("node_idle_power_watts", _optional(row.idle_power_w), source)
-        lines.add("workload_expired_energy_joules_total", joules(row.expired_uj), component)
-        lines.add("workload_expired_emissions_grams_total", number(row.expired_g), component)
+        lines.add("workload_expired_energy_joules", joules(row.expired_uj), component)
+        lines.add("workload_expired_emissions_grams", number(row.expired_g), component)
     lines.add("node_info", "1", snapshot.node_info.items())
 
 
