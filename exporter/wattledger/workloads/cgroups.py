@@ -62,20 +62,23 @@ class Cgroups:
         pread = os.pread
         changed: list[Node] = []
         lost: list[Node] = []
+        doubtful: list[Node] = []
         for level in reversed(self.tree.levels):
             for node in level:
                 try:
                     raw: bytes | None = pread(node.fd, 64, 0)
                 except OSError as error:
                     raw = None if error.errno in _GONE else self.tree.usage(node)
-                if raw in (node.raw, b""):
+                if raw == node.raw:
                     continue
-                if raw is None:
-                    lost.append(node)
+                if not raw:
+                    (lost if raw is None else doubtful).append(node)
                     continue
                 node.raw = raw
                 changed.append(node)
         self._changed = changed
+        for node in doubtful:
+            self.tree.check(node)
         parents = {node.parent: None for node in lost if node.parent is not None}
         for node in lost:
             if node.alive:

@@ -18,6 +18,7 @@ from .roster import Roster
 
 _GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTDIR, errno.ESRCH})
 _NO_FD = -1
+_UNKNOWN = -1
 
 
 class Node:
@@ -100,9 +101,9 @@ class CgroupTree:
             else:
                 node.inode = status.st_ino
             if relist or status.st_nlink < 2 or status.st_nlink != node.links:
-                if node.inode == status.st_ino:
-                    node.links = status.st_nlink
                 pending.extend(self._list(node))
+                # As it was before the listing: what came in between is found next time.
+                node.links = status.st_nlink if node.inode == status.st_ino else _UNKNOWN
             relist = False
 
     def sweep(self) -> None:
@@ -174,6 +175,7 @@ class CgroupTree:
         """Forget a cgroup and everything below it; their debts pass to the one above."""
         if node.parent is not None and node.path:
             node.parent.children.pop(node.path.rpartition("/")[2], None)
+            node.parent.links = _UNKNOWN  # a birth in its place would leave the count as it was
         doomed = [node]
         for dead in doomed:
             doomed.extend(dead.children.values())
