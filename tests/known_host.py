@@ -6,10 +6,11 @@ as the kernel does.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.cgroup_tree import CgroupHost
 from tests.powercap_tree import INTEL_RANGE_UJ, PowercapTree, PowercapZone
 from tests.scripted import expired_uj, node_uj, workload_uj
 from wattledger.app import build_sampler
@@ -19,14 +20,6 @@ from wattledger.model import Snapshot
 from wattledger.settings import AttributionSettings, Settings, StorageSettings
 
 J = 1_000_000
-
-STAT = """\
-cpu  {busy_ticks} 0 0 0 0 0 0 0 0 0
-cpu0 {busy_ticks} 0 0 0 0 0 0 0 0 0
-cpu1 0 0 0 0 0 0 0 0 0 0
-btime 1700000000
-processes {forks}
-"""
 
 
 class Counter:
@@ -67,7 +60,7 @@ class Counter:
 class KnownHost:
     """The host's root folder with its counters by name: `package-0`, `package-1`, `dram-0`, `dram-1`.
 
-    `start_uj` is what the counters hold since boot; nobody has drawn it.
+    `start_uj` is what the counters hold since boot; nobody has drawn it. `cgroups` has the CPU time.
     """
 
     def __init__(
@@ -79,8 +72,10 @@ class KnownHost:
         start_uj: int = 0,
         mmio: bool = True,
         memory: bool = True,
+        cgroups: Callable[[Path], CgroupHost] = CgroupHost,
     ) -> None:
         self.root = root
+        self.cgroups = cgroups(root)
         self.tree = PowercapTree(root)
         self.range_uj = range_uj
         self.counters: dict[str, Counter] = {}
@@ -88,7 +83,6 @@ class KnownHost:
             self._add(socket, "package", f"package-{socket}", f"intel-rapl:{socket}", start_uj, mmio)
             if memory:
                 self._add(socket, "dram", "dram", f"intel-rapl:{socket}:0", start_uj, mmio)
-        self.set_stat(busy_ticks=0, forks=1)
 
     def _add(self, socket: int, what: str, name: str, entry: str, start_uj: int, mmio: bool) -> None:
         raw_uj = start_uj % self.range_uj
@@ -103,13 +97,6 @@ class KnownHost:
     def true_uj(self, what: str) -> int:
         """The truth about `package` or `dram`, over all sockets."""
         return sum(c.true_uj for name, c in self.counters.items() if name.startswith(f"{what}-"))
-
-    def set_stat(self, *, busy_ticks: int, forks: int) -> None:
-        """Write /proc/stat of two CPUs; a tick is 10 ms."""
-        path = self.root / "proc/stat"
-        fresh = path.with_name("stat.new")
-        fresh.write_text(STAT.format(busy_ticks=busy_ticks, forks=forks))
-        os.replace(fresh, path)
 
 
 class KnownNode:
