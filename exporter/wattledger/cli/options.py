@@ -98,14 +98,17 @@ def options() -> tuple[Option, ...]:
             key="storage.retention",
             kind=Duration("1d", "3650d", "400d"),
             default=d.storage.retention_ns,
-            help="How long the energy history in the state directory is kept.",
+            help="How long energy history is kept in the state directory; none is written yet.",
             flag="storage.retention",
         ),
         Option(
             key="attribution.idle",
             kind=Choice(("unallocated", "usage", "memory", "requests")),
             default=d.attribution.idle,
-            help="Who is charged with idle energy.",
+            help=(
+                "Who is charged with idle energy: nobody (unallocated), workloads by their CPU time (usage),"
+                " memory for dram (memory), or reserved CPUs (requests)."
+            ),
             flag="attribution.idle",
         ),
         *(

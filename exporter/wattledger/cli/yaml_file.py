@@ -86,9 +86,8 @@ def _walk(
             if isinstance(node, MappingNode):
                 yield from _walk(path, node, key + ".", options)
             elif not _is_null(node):
-                raise SettingsError(
-                    f"{_where(path, node)}: {key}: needs settings below it, namely {_children(key, options)}"
-                )
+                below = ", ".join(_children(key + ".", options))
+                raise SettingsError(f"{_where(path, node)}: {key}: needs settings below it, namely {below}")
         else:
             raise SettingsError(f"{where}: {key}: unknown key; {_suggestion(key, prefix, options)}")
 
@@ -111,29 +110,21 @@ def _text(path: str, node: Node, option: Option) -> str:
 
 
 def _suggestion(key: str, prefix: str, options: Mapping[str, Option]) -> str:
-    """The nearest valid key: among the siblings, else one with such a last word elsewhere."""
-    siblings = sorted(
-        {prefix + known.removeprefix(prefix).split(".")[0] for known in options if known.startswith(prefix)}
-    )
-    word = key.rpartition(".")[2]
-    near = difflib.get_close_matches(key, siblings, n=1, cutoff=0.75)
-    if not near:
-        by_word = {known.rpartition(".")[2]: known for known in reversed(list(options))}
-        near = [by_word[match] for match in difflib.get_close_matches(word, by_word, n=1, cutoff=0.75)]
-    if not near and prefix:
-        near = difflib.get_close_matches(key, siblings, n=1, cutoff=0.0)
-    accepted = ", ".join(sibling.removeprefix(prefix) for sibling in siblings)
+    """The nearest valid key, be it a sibling or one with such a last word elsewhere, and all siblings."""
+    siblings = _children(prefix, options)
+    word = key.removeprefix(prefix)
+    by_word = {known.rpartition(".")[2]: known for known in reversed(list(options))}
+    by_word |= {sibling: prefix + sibling for sibling in siblings}
+    nearest = difflib.get_close_matches(word, by_word, n=1, cutoff=0.7)
+    nearest = nearest or difflib.get_close_matches(word, siblings, n=1, cutoff=0.0)
     place = f"under {prefix.rstrip('.')}" if prefix else "at the top"
-    nearest = f"did you mean {near[0]}? " if near else ""
-    return f"{nearest}Accepted {place}: {accepted}"
+    return f"the nearest valid key is {by_word[nearest[0]]}; accepted {place}: {', '.join(siblings)}"
 
 
-def _children(key: str, options: Mapping[str, Option]) -> str:
-    prefix = key + "."
-    words = dict.fromkeys(
-        known.removeprefix(prefix).split(".")[0] for known in options if known.startswith(prefix)
-    )
-    return ", ".join(words)
+def _children(prefix: str, options: Mapping[str, Option]) -> list[str]:
+    """The words that may follow `prefix`, in the order of the table."""
+    words = (known.removeprefix(prefix).split(".")[0] for known in options if known.startswith(prefix))
+    return list(dict.fromkeys(words))
 
 
 def _is_null(node: Node) -> bool:
