@@ -1,0 +1,7 @@
+.PHONY: help run test lint fmt docs golden bench setup
+
+help:
+	@./dev help
+
+run test lint fmt docs golden bench setup:
+	@./dev $@
