@@ -209,13 +209,23 @@ class NodeRow:
 
 
 class WorkloadRow(NamedTuple):
-    """A workload at a snapshot. `uid` is unique to the series set and never reused in this process."""
+    """A workload at a snapshot. `uid` changes whenever a label does and is never reused in this process.
+
+    `workload` has the identity labels of the energy series; `info` is what is known of it now, under
+    which a person should see it; None means that both are the same.
+    """
 
     uid: int
     workload: Workload
     cpu_ns: int
     power_w: float
     cells: tuple[Cell, ...]
+    info: Workload | None = None
+
+    @property
+    def known(self) -> Workload:
+        """What is known of the workload now."""
+        return self.info or self.workload
 
 
 class Cell(NamedTuple):

@@ -80,8 +80,9 @@ class Sampler:
         self._interval = _Interval()
         self._latest: Snapshot | None = None
         self._sequence = 0
-        self.overruns = 0
-        self.failures = 0
+        self.ticks = ledger.counts.get("ticks", 0)
+        self.overruns = ledger.counts.get("overruns", 0)
+        self.failures = ledger.counts.get("failures", 0)
         self.reload: tuple[bool, int] = (True, 0)
 
     @property
@@ -224,9 +225,11 @@ class Sampler:
     def _publish(self, frame: Frame, price: Price, started_ns: int) -> Snapshot:
         """Checkpoint what the snapshot shows, then publish it."""
         self._sequence += 1
+        self.ticks += 1
         interval_ns = frame.end_ns - frame.start_ns
         view = self._ledger.view(interval_ns)
         sensors = self._meters.rows()
+        self._ledger.counts = {"ticks": self.ticks, "overruns": self.overruns, "failures": self.failures}
         self._ledger.checkpoint(self._meters)
         finished_ns = self._clock.monotonic_ns()
         duration_ns = finished_ns - started_ns
@@ -243,7 +246,7 @@ class Sampler:
             health=Health(
                 interval_ns=self._policy.interval_ns,
                 duration_ns=duration_ns,
-                ticks=self._sequence,
+                ticks=self.ticks,
                 overruns=self.overruns,
                 failures=self.failures,
                 last_success_wall_ns=wall_ns,

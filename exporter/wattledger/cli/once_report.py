@@ -53,7 +53,7 @@ def as_table(snapshot: Snapshot, top: int, width: int) -> str:
 
 def shown_name(row: WorkloadRow) -> str:
     """What a person calls the workload: pod and container, else its name, else its id."""
-    workload = row.workload
+    workload = row.known
     pod = [part for part in (workload.pod_namespace, workload.pod_name, workload.container_name) if part]
     return "/".join(pod) or workload.name or workload.id or workload.kind
 
@@ -95,7 +95,7 @@ def as_json(snapshot: Snapshot, seconds: float) -> dict[str, Any]:
 
 
 def _workload(row: WorkloadRow) -> dict[str, Any]:
-    identity = {name: getattr(row.workload, name) for name in IDENTITY}
+    identity = {name: getattr(row.known, name) for name in IDENTITY}
     return {
         **{name: value for name, value in identity.items() if value},
         "cpu_seconds": row.cpu_ns / S_NS,

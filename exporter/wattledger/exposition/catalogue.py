@@ -118,13 +118,13 @@ WORKLOADS = (
     _gauge(
         "workload_expired_energy_joules",
         "joules",
-        "Energy on the accounts of workload series that have expired; balances the raw sum.",
+        "Energy on accounts whose series are not shown: expired, or not named yet; balances the raw sum.",
         "component",
     ),
     _gauge(
         "workload_expired_emissions_grams",
         "grams",
-        "Emissions in grams of CO2e on the accounts of workload series that have expired.",
+        "Emissions in grams of CO2e on accounts whose series are not shown.",
         "component",
     ),
     _counter(

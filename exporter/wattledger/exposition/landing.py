@@ -188,7 +188,7 @@ def _sensors(sensors: tuple[SensorRow, ...]) -> str:
 
 
 def _workload(row: WorkloadRow) -> str:
-    workload = row.workload
+    workload = row.known
     pod = "/".join(
         part for part in (workload.pod_namespace, workload.pod_name, workload.container_name) if part
     )

@@ -66,10 +66,10 @@ class Renderer:
         info: list[str] = []
         held = self._series
         kept: dict[int, _Series] = {}
-        for uid, workload, cpu_ns, _, cells in rows:
+        for uid, workload, cpu_ns, _, cells, known in rows:
             series = held.get(uid)
             if series is None:
-                series = _Series(workload)
+                series = _Series(workload, known or workload)
             kept[uid] = series
             cpu.append(series.cpu + seconds(cpu_ns))
             info.append(series.info)
@@ -90,13 +90,12 @@ class _Series:
 
     __slots__ = ("cells", "cpu", "identity", "info")
 
-    def __init__(self, workload: Workload) -> None:
-        pairs = [(name, getattr(workload, name)) for name in IDENTITY]
-        self.identity = label_pairs(pairs, MAX_LABELS)
-        facts = [(name, value) for name, value in workload.facts if name not in IDENTITY]
-        known = label_pairs(facts, MAX_LABELS - len(IDENTITY))
+    def __init__(self, workload: Workload, known: Workload) -> None:
+        self.identity = _identity(workload)
+        facts = [(name, value) for name, value in known.facts if name not in IDENTITY]
+        more = label_pairs(facts, MAX_LABELS - len(IDENTITY))
         self.cpu = f"{_CPU}{_braced(self.identity)} "
-        self.info = f"{_INFO}{_braced(self.identity, known)} 1"
+        self.info = f"{_INFO}{_braced(_identity(known), more)} 1"
         self.cells: dict[str, tuple[str, str]] = {}
 
     def add(self, cell: Cell) -> tuple[str, str]:
@@ -106,6 +105,10 @@ class _Series:
         starts = (f"{_ENERGY}{labels} ", f"{_EMISSIONS}{labels} ")
         self.cells[cell.component + cell.mode] = starts
         return starts
+
+
+def _identity(workload: Workload) -> str:
+    return label_pairs([(name, getattr(workload, name)) for name in IDENTITY], MAX_LABELS)
 
 
 def _braced(*parts: str) -> str:

@@ -3,50 +3,23 @@
 A series that ended stays visible for the grace period, then becomes dormant: it is no longer shown, and
 its total counts as expired, so that visible plus expired always equals the node's total. If the
 workload comes back while its dormant account is still kept, the series goes on where it stopped.
+
+A workload whose names are still being looked up is held back for a moment, so that its series are born with
+their names; what accrues meanwhile counts as not shown, like what expired.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from ..model import (
-    EXITED,
-    IDLE,
-    KERNEL,
-    OTHER,
-    S_NS,
-    UNATTRIBUTED,
-    Cell,
-    Component,
-    Mode,
-    Price,
-    Share,
-    Workload,
-    WorkloadRow,
-)
+from ..model import OTHER, S_NS, Cell, Component, Price, Share, Workload, WorkloadRow
+from .account import PSEUDO, Account, CellKey, Key, dump_account, load_account, named
 from .admission import Admission
 
-Key = tuple[str, str]
-CellKey = tuple[Component, Mode]
-
-PSEUDO = {workload.kind: workload for workload in (KERNEL, IDLE, UNATTRIBUTED, EXITED, OTHER)}
 DORMANT_LIMIT = 1000
-
-
-@dataclass(slots=True)
-class Account:
-    """One workload's running totals. `ended_ns` is boot time, None while the workload lives."""
-
-    uid: int
-    workload: Workload
-    cpu_ns: int = 0
-    cells: dict[CellKey, list[Any]] = field(default_factory=dict)
-    interval_uj: int = 0
-    ended_ns: int | None = None
-    row: WorkloadRow | None = None
 
 
 @dataclass(slots=True)
@@ -67,14 +40,25 @@ class Accounts:
 
     `series_limit` bounds the workload series shown; what cannot get a series of its own accrues into
     the pseudo-workload `other`.
+    New workloads of `held_kinds` are shown when `name()` says so, at the latest after `hold_ns`.
     """
 
-    def __init__(self, *, series_limit: int = 5000, grace_ns: int = 300 * S_NS) -> None:
+    def __init__(
+        self,
+        *,
+        series_limit: int = 5000,
+        grace_ns: int = 300 * S_NS,
+        held_kinds: Collection[str] = (),
+        hold_ns: int = 0,
+    ) -> None:
         self.node: dict[Component, Total] = {}
         self.expired: dict[Component, Total] = {}
         self.limited = 0
         self._series_limit = series_limit
         self._grace_ns = grace_ns
+        self._held_kinds = held_kinds
+        self._hold_ns = hold_ns
+        self._held: dict[Key, Account] = {}
         self._uids = count(1)
         self._open: dict[Key, Account] = {}
         self._dormant: dict[Key, Account] = {}
@@ -97,18 +81,37 @@ class Accounts:
                 self._ended[workload.key] = account
             self._admission.leave_queue(workload.key)
         self._expire(now_ns)
+        for key in [key for key, held in self._held.items() if now_ns >= (held.held_until_ns or 0)]:
+            self._show(key)
         self._admission.resize(self._capacity())
         for workload in born:
             if workload.kind in PSEUDO or self._revive(workload):
                 continue
             if self._admission.enter(workload.key, workload):
-                self._open_account(workload)
+                self._open_account(workload, now_ns)
             else:
                 self.limited += 1
         for old, new in self._admission.exchange(self._ended):
             if old is not None:
                 self._to_dormant(old)
-            self._open_account(new)
+            self._open_account(new, now_ns)
+
+    def name(self, key: Key, names: Workload, *, final: bool) -> None:
+        """Take what was found out about a workload.
+
+        Names go onto the energy series only while these are not shown yet, and always onto its info;
+        `final` says that nothing more is to be expected soon, so that a held workload can be shown.
+        """
+        account = self._open.get(key)
+        if account is None or key[0] in PSEUDO:
+            return
+        account.info = named(account.info, names)
+        account.uid = next(self._uids)
+        account.row = None
+        if account.held_until_ns is not None:
+            account.workload = account.info
+            if final:
+                self._show(key)
 
     def book(self, shares: Iterable[Share], cpu_ns: Mapping[Workload, int], price: Price) -> None:
         """Book one interval: each share and each workload's CPU time to exactly one account.
@@ -146,6 +149,16 @@ class Accounts:
             if crowded:
                 self._admission.note(workload.key, used_ns)
 
+    def not_shown(self, component: Component) -> Total:
+        """What is booked to workload series that are not shown: expired, or held back."""
+        expired = self.expired.get(component) or Total()
+        total = Total(expired.energy_uj, expired.emissions_g)
+        for account in self._held.values():
+            for (of_component, _), (energy_uj, grams) in account.cells.items():
+                if of_component == component:
+                    total.add(energy_uj, grams)
+        return total
+
     def declare(self, components: Iterable[Component]) -> None:
         """Make node totals of zero for components that can be measured but have not drawn anything yet."""
         for component in components:
@@ -157,6 +170,8 @@ class Accounts:
         rows = []
         for account in self._open.values():
             row = account.row
+            if account.held_until_ns is not None:
+                continue
             if row is None:
                 row = account.row = WorkloadRow(
                     account.uid,
@@ -164,6 +179,7 @@ class Accounts:
                     account.cpu_ns,
                     account.interval_uj * per_watt,
                     tuple([Cell(key[0], key[1], uj, g) for key, (uj, g) in account.cells.items()]),
+                    account.info,
                 )
             rows.append(row)
         return tuple(rows)
@@ -171,7 +187,9 @@ class Accounts:
     @property
     def series(self) -> int:
         """How many workload series are shown now."""
-        return sum([2 * len(account.cells) + 2 for account in self._open.values()])
+        return sum(
+            [2 * len(account.cells) + 2 for account in self._open.values() if account.held_until_ns is None]
+        )
 
     def dump(self) -> dict[str, Any]:
         """Everything a later process of the same boot needs, as plain lists."""
@@ -179,8 +197,8 @@ class Accounts:
             "node": {key: [total.energy_uj, total.emissions_g] for key, total in self.node.items()},
             "expired": {key: [total.energy_uj, total.emissions_g] for key, total in self.expired.items()},
             "limited": self.limited,
-            "open": [_dump_account(account) for account in self._open.values()],
-            "dormant": [_dump_account(account) for account in self._dormant.values()],
+            "open": [dump_account(account) for account in self._open.values()],
+            "dormant": [dump_account(account) for account in self._dormant.values()],
         }
 
     def load(self, saved: dict[str, Any], now_ns: int) -> None:
@@ -189,7 +207,7 @@ class Accounts:
         self.expired = {component: Total(*pair) for component, pair in saved["expired"].items()}
         self.limited = saved["limited"]
         for fields in saved["open"]:
-            account = self._load_account(fields)
+            account = self._load(fields)
             self._open[account.workload.key] = account
             if account.workload.kind not in PSEUDO:
                 if account.ended_ns is None:
@@ -197,7 +215,7 @@ class Accounts:
                 self._ended[account.workload.key] = account
                 self._admission.restore(account.workload.key)
         for fields in saved["dormant"]:
-            account = self._load_account(fields)
+            account = self._load(fields)
             self._dormant[account.workload.key] = account
 
     def _account(self, workload: Workload) -> Account:
@@ -208,24 +226,30 @@ class Accounts:
             return self._open_account(PSEUDO[workload.kind])
         return self._open.get(OTHER.key) or self._open_account(OTHER)
 
-    def _open_account(self, workload: Workload) -> Account:
+    def _open_account(self, workload: Workload, now_ns: int | None = None) -> Account:
         account = self._dormant.pop(workload.key, None)
         if account is None:
-            account = Account(next(self._uids), workload)
+            account = Account(next(self._uids), workload, workload)
+            if now_ns is not None and self._hold_ns and workload.kind in self._held_kinds:
+                account.held_until_ns = now_ns + self._hold_ns
+                self._held[workload.key] = account
         else:
             self._move_expired(account, -1)
             account.uid = next(self._uids)
-            account.workload = workload
             account.ended_ns = account.row = None
         self._open[workload.key] = account
         return account
+
+    def _show(self, key: Key) -> None:
+        """From now on the workload's series are shown, with the labels it has now."""
+        account = self._held.pop(key)
+        account.held_until_ns = account.row = None
 
     def _revive(self, workload: Workload) -> bool:
         """A workload that is back within its grace period keeps its series."""
         account = self._open.get(workload.key)
         if account is None:
             return False
-        account.workload = workload
         account.ended_ns = account.row = None
         self._ended.pop(workload.key, None)
         return True
@@ -243,6 +267,8 @@ class Accounts:
     def _to_dormant(self, key: Key) -> None:
         account = self._open.pop(key)
         self._ended.pop(key, None)
+        if self._held.pop(key, None) is not None:
+            account.held_until_ns = None
         account.row = None
         account.interval_uj = 0
         self._move_expired(account, 1)
@@ -270,36 +296,8 @@ class Accounts:
             total = totals[component] = Total()
         return total
 
-    def _load_account(self, fields: list[Any]) -> Account:
-        kind, id_, name, namespace, pod, container, facts, cpu_ns, ended_ns, cells = fields
-        workload = PSEUDO.get(kind) or Workload(
-            kind=kind,
-            id=id_,
-            name=name,
-            pod_namespace=namespace,
-            pod_name=pod,
-            container_name=container,
-            facts=tuple((key, value) for key, value in facts),
-        )
-        account = Account(next(self._uids), workload, cpu_ns=cpu_ns, ended_ns=ended_ns)
-        for component, mode, energy_uj, grams in cells:
-            account.cells[component, mode] = [energy_uj, grams]
-            if kind not in PSEUDO:
-                self._cell_keys.add((component, mode))
+    def _load(self, fields: list[Any]) -> Account:
+        account = load_account(fields, next(self._uids))
+        if account.workload.kind not in PSEUDO:
+            self._cell_keys.update(account.cells)
         return account
-
-
-def _dump_account(account: Account) -> list[Any]:
-    workload = account.workload
-    return [
-        workload.kind,
-        workload.id,
-        workload.name,
-        workload.pod_namespace,
-        workload.pod_name,
-        workload.container_name,
-        workload.facts,
-        account.cpu_ns,
-        account.ended_ns,
-        [[component, mode, uj, g] for (component, mode), (uj, g) in account.cells.items()],
-    ]

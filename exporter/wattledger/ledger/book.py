@@ -24,7 +24,7 @@ from ..model import (
     Share,
     WorkloadRow,
 )
-from .accounts import Accounts, Total
+from .accounts import Accounts
 from .checkpoint import Checkpoint
 from .processes import Processes
 
@@ -48,7 +48,8 @@ class View:
 class Ledger:
     """Accounts, process detail and idle floors, with their storage.
 
-    `storage` is an opened state directory or None to keep everything in memory.
+    `folder` is the state directory, None to keep everything in memory. `counts` are the agent's counts of
+    its own doings, which go on after a restart like every other counter.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Ledger:
         self.processes = processes
         self.idle = idle
         self.checkpoint_errors = 0
+        self.counts: dict[str, int] = {}
         self._clock = clock
         self._boot_id = boot_id
         self._folder = folder
@@ -91,6 +93,7 @@ class Ledger:
             self.processes.load(saved["processes"])
             self._self_energy_uj = saved["self_energy_uj"]
             self.checkpoint_errors = saved["checkpoint_errors"]
+            self.counts = saved["counts"]
             self._saved_meters = saved["meters"]
         except (KeyError, TypeError, ValueError) as error:
             self._checkpoint.reject(repr(error))
@@ -147,7 +150,7 @@ class Ledger:
             total = self.accounts.node.get(component)
             if total is None:
                 continue
-            expired = self.accounts.expired.get(component) or Total()
+            not_shown = self.accounts.not_shown(component)
             floor = self.idle.floor(component)
             energy_uj = frame.energy_uj.get(component)
             span_ns = frame.span_ns.get(component, frame.end_ns - frame.start_ns)
@@ -156,8 +159,8 @@ class Ledger:
                     component=component,
                     energy_uj=total.energy_uj,
                     emissions_g=total.emissions_g,
-                    expired_uj=expired.energy_uj,
-                    expired_g=max(0.0, expired.emissions_g),
+                    expired_uj=not_shown.energy_uj,
+                    expired_g=max(0.0, not_shown.emissions_g),
                     power_w=energy_uj * (S_NS / 1e6) / span_ns
                     if energy_uj is not None and span_ns > 0
                     else None,
@@ -181,6 +184,7 @@ class Ledger:
             "meters": meters.dump(),
             "self_energy_uj": self._self_energy_uj,
             "checkpoint_errors": self.checkpoint_errors,
+            "counts": self.counts,
         }
         try:
             self._checkpoint.write(state)

@@ -1,0 +1,1 @@
+"""Names for ids: who a workload is, resolved beside the sampling path."""
