@@ -94,7 +94,6 @@ class Ledger:
             self._self_energy_uj = saved["self_energy_uj"]
             self.checkpoint_errors = saved["checkpoint_errors"]
             self.counts = saved["counts"]
-            self.counts = saved["counts"]
             self._saved_meters = saved["meters"]
         except (KeyError, TypeError, ValueError) as error:
             self._checkpoint.reject(repr(error))
