@@ -28,7 +28,7 @@ class HostProfile:
     gpus: int = 0
     whole_node: WholeNode = ""
     lost: tuple[str, ...] = ()
-    lost_after_s: float = 120.0
+    lost_after_s: float = 20.0
     casts: tuple[Cast, ...] = ("base", "shop", "batch")
     scale: float = 1.0
 
