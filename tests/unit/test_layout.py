@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from click.testing import CliRunner
 
 from tests.command_line import REPOSITORY
 from wattledger.cli.group import wattledger
+from wattledger.cli.load import load_settings
 from wattledger.exposition.catalogue import BY_SAMPLE_NAME
 
 PACKAGE = REPOSITORY / "exporter/wattledger"
@@ -127,7 +131,7 @@ def test_the_readme_is_short_and_names_the_two_commands() -> None:
     assert re.search(r"^\./dev test$", text, re.M)
     words = set(re.findall(r"\./dev (\w+)", text))
     script = (REPOSITORY / "dev").read_text()
-    missing = [word for word in words if not re.search(rf"^ *{word}\)", script, re.M)]
+    missing = [word for word in words if not re.search(rf"^ *{word}( \\| .*)?\)", script, re.M)]
     assert missing == []
 
 
@@ -157,3 +161,33 @@ def test_the_changelog_keeps_metric_changes_apart() -> None:
     """Whoever has alerts reads that section first."""
     text = (REPOSITORY / "CHANGELOG.md").read_text()
     assert re.search(r"^### Metrics$", text, re.M)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH")
+def test_every_query_of_the_readme_is_valid(tmp_path: Path) -> None:
+    """promtool reads each PromQL expression."""
+    (block,) = re.findall(r"^```promql\n(.*?)^```$", readme(), re.M | re.S)
+    expressions = block.strip().split("\n\n")
+    rules = [{"record": f"readme:{number}", "expr": text} for number, text in enumerate(expressions)]
+    file = tmp_path / "rules.yaml"
+    file.write_text(json.dumps({"groups": [{"name": "readme", "rules": rules}]}))
+    done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(expressions)} rules found" in done.stdout
+
+
+def test_the_settings_of_the_readme_are_accepted(tmp_path: Path) -> None:
+    """The example loads as it stands."""
+    (block,) = re.findall(r"^```yaml\n(# wattledger run.*?)^```$", readme(), re.M | re.S)
+    file = tmp_path / "wattledger.yaml"
+    file.write_text(block)
+    assert load_settings({"config.file": str(file)}, {}).carbon.intensity.grams_per_kwh == 250.0
+
+
+def test_the_settings_of_the_reference_are_accepted(tmp_path: Path) -> None:
+    """So does the one in docs/configuration.md."""
+    page = (REPOSITORY / "docs/configuration.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
+    file = tmp_path / "wattledger.yaml"
+    file.write_text(block)
+    assert load_settings({"config.file": str(file)}, {}).attribution.processes.top == 20

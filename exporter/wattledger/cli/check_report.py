@@ -90,8 +90,11 @@ def _finding(finding: Finding) -> list[str]:
     text = printable(f"{finding.subject}: {finding.why}")
     first, *rest = _wrapped(text, indent)
     lines = [f"  {status}  {first.lstrip()}", *rest]
-    if finding.fix:
-        lines.append(f"{indent}fix: {printable(finding.fix)}")
+    commands = [printable(line) for line in finding.fix.splitlines()]
+    if len(commands) == 1:
+        lines.append(f"{indent}fix: {commands[0]}")
+    elif commands:
+        lines += [f"{indent}fix:", *(f"{indent}{command}" for command in commands)]
     return lines
 
 
