@@ -265,6 +265,23 @@ def test_read_skew_is_a_debt_not_a_loss(host, workloads):
     assert scanner.debt_ns == 0
 
 
+def test_debt_of_an_ended_cgroup_passes_to_the_one_above(host, workloads):
+    """What a pod owed when it ended is set off against what is left above it."""
+    pod = f"kubepods/burstable/pod{POD}"
+    host.create(f"{pod}/{A}")
+    scanner = workloads()
+    scanner.scan()
+    host.burn(f"{pod}/{A}", 100)
+    host.lag(f"{pod}/{A}", 30)
+    assert step(host, scanner) == {f"container:{A}": 70, f"pod:{POD}": 30}
+    host.lag(f"{pod}/{A}", 0)
+    assert step(host, scanner) == {f"container:{A}": 30}
+    host.remove(pod)
+    host.burn("kubepods/burstable", 50)
+    assert step(host, scanner) == {"exited": 20}
+    assert scanner.debt_ns == 0
+
+
 def test_plain_parent_with_processes_is_a_workload(host, workloads):
     """A cgroup of no known shape that has processes and children keeps its own part."""
     host.create("batch/night")

@@ -42,13 +42,17 @@ class Residents:
             self._threads = dict.fromkeys(self._threads, -1)
             return 0
         used_ns = 0
+        ended: list[int] = []
         for pid, before_ns in self._threads.items():
             after_ns = self._times.cpu_ns(pid)
-            if after_ns is None:
+            if after_ns is None or after_ns < before_ns:
+                ended.append(pid)  # whoever has this pid now is looked at on the next refresh
                 continue
-            if 0 <= before_ns < after_ns:
+            if before_ns >= 0:
                 used_ns += after_ns - before_ns
             self._threads[pid] = after_ns
+        for pid in ended:
+            del self._threads[pid]
         return used_ns
 
     def _refresh(self) -> None:

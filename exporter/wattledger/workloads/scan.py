@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ..clock import Clock
 from ..hostfs import HostFS
 from ..model import Finding, Usage, Workload
@@ -75,6 +77,17 @@ class HostWorkloads:
     def diagnose(self) -> list[Finding]:
         """What can be seen of this host's workloads, for `wattledger check`."""
         return diagnose(self._hostfs, self._hierarchy, self._times)
+
+    def folders(self, workloads: Collection[Workload]) -> dict[Workload, str]:
+        """The cgroup folder of each of these workloads that has one."""
+        if self._cgroups is None:
+            return {}
+        root, wanted = self._cgroups.hierarchy.root, set(workloads)
+        return {
+            node.workload: f"{root}/{node.path}"
+            for node in self._cgroups.tree.nodes
+            if node.workload is not None and node.workload in wanted
+        }
 
     def scan(self) -> Usage:
         """Take one scan; raises OSError when the host's own counters cannot be read.
