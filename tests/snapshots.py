@@ -18,6 +18,7 @@ from wattledger.model import (
     ProcessRow,
     SensorRow,
     Snapshot,
+    SourceHealth,
     Workload,
     WorkloadRow,
     Zone,
@@ -178,7 +179,14 @@ def rich_snapshot(**changes) -> Snapshot:
             ),
             pue=1.2,
         ),
-        health=replace(HEALTH, config_reload_wall_ns=WALL_NS + 500_000_000),
+        health=replace(
+            HEALTH,
+            config_reload_wall_ns=WALL_NS + 500_000_000,
+            name_sources={
+                "docker": SourceHealth(up=True, answers=3, errors={}),
+                "kubelet": SourceHealth(up=False, answers=0, errors={"tls": 2}),
+            },
+        ),
         node_info={"nodename": "node-1", "machine": "x86_64"},
     )
     return replace(rich, **changes)

@@ -263,6 +263,15 @@ class SensorRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceHealth:
+    """One source of names: whether its last call worked, how often it knew something, failures by reason."""
+
+    up: bool
+    answers: int
+    errors: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """The agent about itself."""
 
@@ -278,6 +287,7 @@ class Health:
     checkpoint_errors: int = 0
     config_reload_ok: bool = True
     config_reload_wall_ns: int = 0
+    name_sources: Mapping[str, SourceHealth] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,10 +21,13 @@ from .sensors.base import Sensor
 from .sensors.cover import Cover, choose_cover
 from .settings import IdlePolicy
 from .workloads.base import WorkloadSource
+from .workloads.names.service import NameService
 
 log = logging.getLogger(__name__)
 
 PROBE_EVERY_NS = 60 * S_NS
+FIRST_NAMES_S = 1.0
+"""How long the first tick, behind which no other waits, lets the names of what already runs arrive."""
 
 
 class SelfClock(Protocol):
@@ -64,6 +67,7 @@ class Sampler:
         ledger: Ledger,
         policy: Policy,
         clock: Clock,
+        names: NameService | None = None,
         node_info: Mapping[str, str] | None = None,
         self_clock: SelfClock = time.process_time_ns,
     ) -> None:
@@ -73,6 +77,7 @@ class Sampler:
         self._ledger = ledger
         self._policy = policy
         self._clock = clock
+        self._names = names
         self._node_info = dict(node_info or {})
         self._self_clock = self_clock
         self._self_ns = self_clock()
@@ -83,6 +88,8 @@ class Sampler:
         self.ticks = ledger.counts.get("ticks", 0)
         self.overruns = ledger.counts.get("overruns", 0)
         self.failures = ledger.counts.get("failures", 0)
+        if names is not None:
+            names.restore(ledger.counts)
         self.reload: tuple[bool, int] = (True, 0)
 
     @property
@@ -122,12 +129,20 @@ class Sampler:
         intake = self._meters.take(self._read(), suspended_ns)
         _log_changes(intake.changes)
         usage = self._scan(began_ns)
+        if self._names is not None:
+            self._names.ask(usage.born)
+            self._names.forget(usage.ended)
+            if self._interval.end_ns is None:
+                self._names.settle(FIRST_NAMES_S)
         price = Price(intensity=self._policy.intensity.at(self._clock.wall_ns()), pue=self._policy.pue)
         frame = self._frame(intake, usage, began_ns)
         self._learn(frame)
         shares = attribute(frame, self._policy.idle)
         self._ledger.declare(self._meters.cover.components, node=bool(self._meters.cover.node))
         self._ledger.book(frame, shares, price, self._self_share(frame))
+        if self._names is not None:
+            for key, names, final in self._names.drain():
+                self._ledger.accounts.name(key, names, final=final)
         self._interval.end_ns = began_ns
         return self._publish(frame, price, started_ns)
 
@@ -229,7 +244,8 @@ class Sampler:
         interval_ns = frame.end_ns - frame.start_ns
         view = self._ledger.view(interval_ns)
         sensors = self._meters.rows()
-        self._ledger.counts = {"ticks": self.ticks, "overruns": self.overruns, "failures": self.failures}
+        own = {"ticks": self.ticks, "overruns": self.overruns, "failures": self.failures}
+        self._ledger.counts = own | (self._names.counts() if self._names is not None else {})
         self._ledger.checkpoint(self._meters)
         finished_ns = self._clock.monotonic_ns()
         duration_ns = finished_ns - started_ns
@@ -256,6 +272,7 @@ class Sampler:
                 checkpoint_errors=self._ledger.checkpoint_errors,
                 config_reload_ok=self.reload[0],
                 config_reload_wall_ns=self.reload[1],
+                name_sources=self._names.health() if self._names is not None else {},
             ),
             node_info=self._node_info,
         )

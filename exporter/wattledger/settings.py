@@ -102,6 +102,30 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KubeletSettings:
+    """The kubelet's pods endpoint; None as url leaves it out.
+
+    `labels` are the pod labels that become labels of `workload_info`.
+    """
+
+    url: str | None = None
+    token_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    ca_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+    server_name: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameSettings:
+    """How workloads get their names. `hold_ns` is how long a new workload's series wait for theirs."""
+
+    enabled: bool = True
+    hold_ns: int = 10 * S_NS
+    slurm_job_folder: str | None = None
+    kubelet: KubeletSettings = field(default_factory=KubeletSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything a user can set."""
 
@@ -111,6 +135,7 @@ class Settings:
     storage: StorageSettings = field(default_factory=StorageSettings)
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
     sensors: SensorSettings = field(default_factory=SensorSettings)
+    names: NameSettings = field(default_factory=NameSettings)
     carbon: CarbonSettings = field(default_factory=CarbonSettings)
     web: WebSettings = field(default_factory=WebSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -236,6 +236,9 @@ AGENT = (
     ),
     _counter("self_energy_joules_total", "joules", "Energy allocated to the agent itself."),
     _counter("checkpoint_errors_total", "", "Checkpoints that could not be written."),
+    _gauge("name_source_up", "", "1 if the last call of a source of workload names worked.", "source"),
+    _counter("name_source_answers_total", "", "Workloads a source of names knew something of.", "source"),
+    _counter("name_source_errors_total", "", "Calls of a source of names that failed.", "source", "reason"),
     _gauge("config_last_reload_successful", "", "1 if the last reload of the configuration succeeded."),
     _gauge(
         "config_last_reload_success_timestamp_seconds",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..model import ProcessRow, SensorRow, Snapshot
+from ..model import ProcessRow, SensorRow, Snapshot, SourceHealth
 from .catalogue import BY_SAMPLE_NAME, MAX_LABELS, PREFIX
 from .values import joules, label_pairs, number, seconds
 
@@ -44,6 +44,7 @@ def add_all(lines: Lines, snapshot: Snapshot, build: Mapping[str, str], own: Map
     _add_sensors(lines, snapshot.sensors)
     _add_carbon(lines, snapshot)
     lines.add("build_info", "1", build.items())
+    _add_name_sources(lines, snapshot.health.name_sources)
     _add_health(lines, snapshot)
     for name, value in own.items():
         if name in BY_SAMPLE_NAME:
@@ -125,6 +126,15 @@ def _add_carbon(lines: Lines, snapshot: Snapshot) -> None:
     lines.add(f"{name}_fallback", _flag(intensity.fallback), labels)
     lines.add(f"{name}_estimated", _flag(intensity.estimated), labels)
     lines.add("pue_ratio", number(snapshot.price.pue))
+
+
+def _add_name_sources(lines: Lines, sources: Mapping[str, SourceHealth]) -> None:
+    for source, health in sources.items():
+        labels = (("source", source),)
+        lines.add("name_source_up", _flag(health.up), labels)
+        lines.add("name_source_answers_total", str(health.answers), labels)
+        for reason, count in sorted(health.errors.items()):
+            lines.add("name_source_errors_total", str(count), (*labels, ("reason", reason)))
 
 
 def _add_health(lines: Lines, snapshot: Snapshot) -> None:
