@@ -135,11 +135,13 @@ class SimulatedHost:
                 into[component] += uj + uw * passed_ns // S_NS
         if any(self._forgotten_uj):
             dynamic[OTHER] = dict(zip(COMPONENTS, self._forgotten_uj, strict=True))
+        return Truth(dynamic_uj=dynamic, idle_uj=self.idle_uj())
+
+    def idle_uj(self) -> dict[Component, int]:
+        """What the empty host would have drawn since it began."""
+        passed_ns = self._now_ns - self._edge_ns
         idle = zip(COMPONENTS, self._idle_uj, self._idle_uw, strict=True)
-        return Truth(
-            dynamic_uj=dynamic,
-            idle_uj={component: uj + uw * passed_ns // S_NS for component, uj, uw in idle},
-        )
+        return {component: uj + uw * passed_ns // S_NS for component, uj, uw in idle}
 
     def _everyone(self) -> Iterator[Task]:
         yield from self._population.tasks

@@ -12,6 +12,7 @@ from .physics import Work
 
 HOUR_S, DAY_S = 3600.0, 86400.0
 MEMORY = 0.9  # of the noise, from one second to the next
+PSEUDO = {"kernel": KERNEL, "exited": EXITED}
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -35,6 +36,7 @@ class Hours:
 class Role:
     """One part in the play: what it is called, what code it runs, when and how much.
 
+    `kind` is that of the workload; a container stands in a pod named after the role.
     `low` and `high` are CPUs at the calmest and the busiest hour, spread over `threads`; `jitter` is the
     standard deviation of the logarithm of the load. With several kinds of `work`, each lasts `phase_s`.
     `gpu` are board numbers, `gpu_busy` how busy it keeps them.
@@ -136,8 +138,10 @@ class Population:
             task.gpu_busy = min(1.0, role.gpu_busy * exp(0.3 * task.noise))
 
     def _first_entry(self, role: Role) -> float:
-        """Most turns begin in the middle of things."""
-        return self._gap(role) if isinstance(role.life, Turns) and self._rng.random() < 0.5 else 0.0
+        """What is there for longer than it is away is there at the start."""
+        return (
+            self._gap(role) if isinstance(role.life, Turns) and role.life.gap_s > role.life.length_s else 0.0
+        )
 
     def _gap(self, role: Role) -> float:
         return self._about(role.life.gap_s) if isinstance(role.life, Turns) else 0.0
@@ -151,29 +155,28 @@ class Population:
         return Task(self._workload(role), role, self._sockets, self._born % self._sockets, at_s, ends_s)
 
     def _workload(self, role: Role) -> Workload:
-        if role.kind == "kernel":
-            return KERNEL
-        if role.kind == "exited":
-            return EXITED
+        if role.kind in PSEUDO:
+            return PSEUDO[role.kind]
         if role.kind == "container":
-            suffix = "".join(self._rng.choice(SUFFIX) for _ in range(15))
-            pod = f"{role.name}-{suffix[:10]}-{suffix[10:]}" if role.pod_namespace else ""
-            return Workload(
-                kind="container",
-                id=sha256(f"{role.name} {self._rng.random()}".encode()).hexdigest(),
-                name=role.container_name or role.name,
-                pod_namespace=role.pod_namespace,
-                pod_name=pod,
-                container_name=role.container_name,
-                facts=(("runtime", "containerd"), *role.facts),
-            )
-        if role.kind == "job":
-            return Workload(kind="job", id=str(1320000 + self._born), name=role.name, facts=role.facts)
-        if role.kind == "vm":
-            return Workload(kind="vm", id=f"qemu-{self._born}-{role.name}", name=role.name, facts=role.facts)
+            return self._container(role)
+        if role.kind == "unit":
+            return self._units.setdefault(role.name, Workload(kind="unit", id=role.name, facts=role.facts))
         if role.kind == "session":
             return Workload(kind="session", id=str(self._born), facts=role.facts)
-        return self._units.setdefault(role.name, Workload(kind=role.kind, id=role.name, facts=role.facts))
+        number = f"qemu-{self._born}-{role.name}" if role.kind == "vm" else str(1320000 + self._born)
+        return Workload(kind=role.kind, id=number, name=role.name, facts=role.facts)
+
+    def _container(self, role: Role) -> Workload:
+        suffix = "".join(self._rng.choice(SUFFIX) for _ in range(15))
+        return Workload(
+            kind="container",
+            id=sha256(f"{role.name} {self._rng.random()}".encode()).hexdigest(),
+            name=role.container_name,
+            pod_namespace=role.pod_namespace,
+            pod_name=f"{role.name}-{suffix[:10]}-{suffix[10:]}",
+            container_name=role.container_name,
+            facts=(("runtime", "containerd"), *role.facts),
+        )
 
 
 def _on_duty(role: Role, working: bool, hour: float) -> bool:

@@ -28,7 +28,7 @@ from math import exp
 MIN_GHZ, TURBO_ONE_GHZ, TURBO_ALL_GHZ = 0.8, 3.6, 3.1  # Xeon Platinum 8300 class
 GOVERNOR_MARGIN = 1.25
 VECTOR_SLOWDOWN = 0.15  # ceiling of heavy AVX-512 against scalar code
-SWITCHING_W = 1.15  # a core at 1 GHz and 1 V running scalar code
+SWITCHING_W = 1.4  # a core at 1 GHz and 1 V running scalar code
 CORE_LEAK_W = 0.6  # a core out of C6, at 1 V
 CORE_SLEEP_W = 0.12  # a core in C6
 WAKE_J = 600e-6 * 1.0  # target residency of C6 at 1 W

@@ -22,7 +22,7 @@ class HostProfile:
     name: str
     sockets: int = 2
     cores: int = 24
-    tdp_w: float = 225.0
+    tdp_w: float = 205.0
     rapl: bool = True
     dram: bool = True
     gpus: int = 0
@@ -47,7 +47,7 @@ SPECIAL = (
     HostProfile(
         name="",
         cores=32,
-        tdp_w=270.0,
+        tdp_w=250.0,
         gpus=8,
         whole_node="bmc",
         casts=("base", "shop", "ml", "batch", "virtual", "people"),
@@ -56,17 +56,17 @@ SPECIAL = (
     HostProfile(name="", sockets=1, cores=4, rapl=False, dram=False, casts=("base", "shop"), scale=0.1),
     HostProfile(name="", lost=("package-1",), casts=("base", "batch", "people")),
     HostProfile(
-        name="", cores=32, tdp_w=270.0, whole_node="psys", casts=("base", "shop", "build"), scale=2.2
+        name="", cores=32, tdp_w=250.0, whole_node="psys", casts=("base", "shop", "build"), scale=2.2
     ),
 )
 """A GPU node, a plain one, a virtual machine without meters, one with a lost meter, an overloaded one."""
 
 ORDINARY = (
     HostProfile(name="", casts=("base", "shop", "people")),
-    HostProfile(name="", cores=32, tdp_w=270.0, casts=("base", "batch"), whole_node="bmc"),
-    HostProfile(name="", cores=16, tdp_w=185.0, casts=("base", "build"), scale=0.7),
+    HostProfile(name="", cores=32, tdp_w=250.0, casts=("base", "batch"), whole_node="bmc"),
+    HostProfile(name="", cores=16, tdp_w=150.0, casts=("base", "build"), scale=0.7),
     HostProfile(name="", casts=("base", "virtual"), dram=False),
-    HostProfile(name="", cores=32, tdp_w=270.0, gpus=4, casts=("base", "ml"), whole_node="psys"),
+    HostProfile(name="", cores=32, tdp_w=250.0, gpus=4, casts=("base", "ml"), whole_node="psys"),
 )
 
 
