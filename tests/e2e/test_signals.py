@@ -1,0 +1,106 @@
+"""SIGTERM ends the agent in good order, SIGHUP gives it new settings or keeps the old ones."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.agent_process import AgentProcess, host_arguments
+from tests.known_host import J, KnownHost
+
+pytestmark = pytest.mark.e2e
+
+NODE = "wattledger_node_energy_joules_total"
+OK = "wattledger_config_last_reload_successful"
+INTERVAL = "wattledger_sampler_interval_seconds"
+INTENSITY = "wattledger_grid_carbon_intensity_grams_per_kilowatt_hour"
+
+SETTINGS = """\
+sampling: {{interval: {interval}}}
+carbon: {{intensity: {{grams_per_kwh: {grams}}}}}
+"""
+
+
+@pytest.fixture
+def host(tmp_path):
+    return KnownHost(tmp_path / "host")
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "wattledger.yml"
+    path.write_text(SETTINGS.format(interval="1s", grams=100))
+    return path
+
+
+@pytest.fixture
+def agent(host, config, tmp_path):
+    arguments = (
+        *host_arguments(host.root),
+        f"--config.file={config}",
+        f"--storage.path={tmp_path / 'state'}",
+    )
+    with AgentProcess(*arguments, folder=tmp_path) as agent:
+        yield agent
+
+
+def until(agent, true):
+    """Scrape until the predicate holds; returns that scrape."""
+    for _ in range(200):
+        scrape = agent.scrape()
+        if true(scrape):
+            return scrape
+        time.sleep(0.05)
+    raise AssertionError(f"not within 10 s; log:\n{agent.log}")
+
+
+def test_sigterm_ends_within_two_seconds_and_nothing_served_is_lost(host, agent):
+    """The next start goes on from what was served."""
+    host.counters["package-0"].draw(100 * J)
+    until(agent, lambda scrape: scrape.sum(NODE, component="cpu") == 100)
+    status, seconds = agent.terminate()
+    assert status == 0
+    assert seconds < 2
+    agent.start()
+    agent.wait_ready()
+    again = agent.scrape()
+    assert again.sum(NODE, component="cpu") == 100
+    assert again.sum("wattledger_workload_energy_joules_total", component="cpu") == 100
+    assert "going on from the checkpoint" in agent.log
+
+
+def test_sighup_applies_good_settings(config, agent):
+    before = agent.scrape()
+    assert (before.value(INTERVAL), before.value(INTENSITY)) == (1, 100)
+    config.write_text(SETTINGS.format(interval="2s", grams=250))
+    agent.signal(signal.SIGHUP)
+    after = until(agent, lambda scrape: scrape.value(INTERVAL) == 2)
+    assert after.value(INTENSITY) == 250
+    assert after.value(OK) == 1
+    assert after.value("wattledger_config_last_reload_success_timestamp_seconds") > 0
+
+
+def test_sighup_with_a_bad_file_keeps_the_old_settings_and_says_so(config, agent):
+    """The metric goes to 0 and names nothing; the log names the key. A good file mends it."""
+    config.write_text("sampling: {interval: 2s}\ncarbon: {pew: 1.2}\n")
+    agent.signal(signal.SIGHUP)
+    after = until(agent, lambda scrape: scrape.value(OK) == 0)
+    assert (after.value(INTERVAL), after.value(INTENSITY)) == (1, 100)
+    assert "carbon.pew" in agent.log
+    assert agent.status is None
+    config.write_text(SETTINGS.format(interval="2s", grams=250))
+    agent.signal(signal.SIGHUP)
+    assert until(agent, lambda scrape: scrape.value(OK) == 1).value(INTERVAL) == 2
+
+
+def test_sighup_takes_no_counter_back(host, config, agent):
+    """Settings change, the account goes on."""
+    host.counters["package-0"].draw(100 * J)
+    before = until(agent, lambda scrape: scrape.sum(NODE) == 100)
+    config.write_text(SETTINGS.format(interval="1s", grams=400) + "attribution: {idle: usage}\n")
+    agent.signal(signal.SIGHUP)
+    after = until(agent, lambda scrape: scrape.value(INTENSITY) == 400)
+    for key, value in before.counters().items():
+        assert after.values[key] >= value
