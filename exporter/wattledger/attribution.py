@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from heapq import nlargest
-from operator import itemgetter
 from typing import TypeVar
 
 from .model import COMPONENTS, IDLE, J_UJ, S_NS, UNATTRIBUTED, Component, Share, Usage, Workload
@@ -65,18 +63,14 @@ def apportion(energy_uj: int, weights: Mapping[K, int]) -> dict[K, int]:
     total = sum(weights.values())
     if total <= 0:
         return {}
-    shares = {}
-    remainders = []
-    left = energy_uj
-    for key, weight in weights.items():
-        share, remainder = divmod(energy_uj * weight, total)
-        shares[key] = share
-        left -= share
-        remainders.append((remainder, key))
+    parts = [divmod(energy_uj * weight, total) for weight in weights.values()]
+    shares = [share for share, _ in parts]
+    left = energy_uj - sum(shares)
     if left:
-        for _, key in nlargest(left, remainders, key=itemgetter(0)):
-            shares[key] += 1
-    return shares
+        remainders = [remainder for _, remainder in parts]
+        for largest in sorted(range(len(parts)), key=remainders.__getitem__, reverse=True)[:left]:
+            shares[largest] += 1
+    return dict(zip(weights, shares, strict=True))
 
 
 def attribute(frame: Frame, policy: IdlePolicy = "unallocated") -> list[Share]:
@@ -92,12 +86,12 @@ def attribute(frame: Frame, policy: IdlePolicy = "unallocated") -> list[Share]:
         idle_uj = frame.idle_uj(component)
         use = _use(frame, component)
         dynamic = apportion(energy_uj - idle_uj, use)
-        shares.extend(Share(workload, component, "dynamic", uj) for workload, uj in dynamic.items() if uj)
+        shares += [Share(workload, component, "dynamic", uj) for workload, uj in dynamic.items() if uj]
         if not dynamic and energy_uj > idle_uj:
             shares.append(Share(UNATTRIBUTED, component, "", energy_uj - idle_uj))
         if idle_uj:
             idle = apportion(idle_uj, _idle_weights(frame, component, policy, use)) or {IDLE: idle_uj}
-            shares.extend(Share(workload, component, "idle", uj) for workload, uj in idle.items() if uj)
+            shares += [Share(workload, component, "idle", uj) for workload, uj in idle.items() if uj]
     return shares
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 Component = Literal["cpu", "dram", "gpu", "other"]
 COMPONENTS: tuple[Component, ...] = ("cpu", "dram", "gpu", "other")
@@ -184,8 +186,12 @@ class Price:
         return self.pue * self.intensity.grams_per_kwh / 3.6e12
 
 
-class Share(NamedTuple):
-    """Part of a component's energy, booked to one series of one workload."""
+class Share(msgspec.Struct, frozen=True, gc=False):
+    """Part of a component's energy, booked to one series of one workload.
+
+    Shares, rows and cells are made by the thousand in every tick: a Struct is made five times as fast as a
+    named tuple, and the garbage collector need not look at it.
+    """
 
     workload: Workload
     component: Component
@@ -208,7 +214,7 @@ class NodeRow:
     estimated: bool
 
 
-class WorkloadRow(NamedTuple):
+class WorkloadRow(msgspec.Struct, frozen=True, gc=False):
     """A workload at a snapshot. `uid` changes whenever a label does and is never reused in this process.
 
     `workload` has the identity labels of the energy series; `info` is what is known of it now, under
@@ -228,7 +234,7 @@ class WorkloadRow(NamedTuple):
         return self.info or self.workload
 
 
-class Cell(NamedTuple):
+class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One energy series and its emissions twin."""
 
     component: Component

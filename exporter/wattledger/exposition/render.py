@@ -66,19 +66,18 @@ class Renderer:
         info: list[str] = []
         held = self._series
         kept: dict[int, _Series] = {}
-        for uid, workload, cpu_ns, _, cells, known in rows:
-            series = held.get(uid)
+        for row in rows:
+            series = held.get(row.uid)
             if series is None:
-                series = _Series(workload, known or workload)
-            kept[uid] = series
-            cpu.append(series.cpu + seconds(cpu_ns))
+                series = _Series(row.workload, row.info or row.workload)
+            kept[row.uid] = series
+            cpu.append(series.cpu + seconds(row.cpu_ns))
             info.append(series.info)
-            starts = series.cells
+            starts, cells = series.cells, row.cells
             for cell in cells if len(cells) < 2 else sorted(cells, key=_rank):
-                component, mode, energy_uj, emissions_g = cell
-                start = starts.get(component + mode) or series.add(cell)
-                energy.append(start[0] + joules(energy_uj))
-                grams = number(emissions_g)
+                start = starts.get(cell.component + cell.mode) or series.add(cell)
+                energy.append(start[0] + joules(cell.energy_uj))
+                grams = number(cell.emissions_g)
                 if grams is not None:
                     emissions.append(start[1] + grams)
         self._series = kept
@@ -117,7 +116,7 @@ def _braced(*parts: str) -> str:
 
 
 def _rank(cell: Cell) -> int:
-    return _RANK[cell[0] + cell[1]]
+    return _RANK[cell.component + cell.mode]
 
 
 def _text_header(family: Family) -> tuple[str, ...]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..model import EXITED, IDLE, KERNEL, OTHER, UNATTRIBUTED, Component, Mode, Workload, WorkloadRow
+import msgspec
+
+from ..model import EXITED, IDLE, KERNEL, OTHER, UNATTRIBUTED, Cell, Component, Mode, Workload, WorkloadRow
 
 Key = tuple[str, str]
 CellKey = tuple[Component, Mode]
 
 PSEUDO = {workload.kind: workload for workload in (KERNEL, IDLE, UNATTRIBUTED, EXITED, OTHER)}
+
+_encoder = msgspec.msgpack.Encoder()
 
 
 @dataclass(slots=True)
@@ -26,33 +31,40 @@ class Account:
     workload: Workload
     info: Workload
     cpu_ns: int = 0
-    cells: dict[CellKey, list[Any]] = field(default_factory=dict)
+    cells: dict[CellKey, Cell] = field(default_factory=dict)
     interval_uj: int = 0
     ended_ns: int | None = None
     held_until_ns: int | None = None
     row: WorkloadRow | None = None
+    labels: msgspec.Raw | None = None
 
 
 def dump_account(account: Account) -> list[Any]:
-    """The account as plain lists."""
-    workload = account.workload
-    return [
-        workload.kind,
-        workload.id,
-        workload.name,
-        workload.pod_namespace,
-        workload.pod_name,
-        workload.container_name,
-        account.info.facts,
-        account.cpu_ns,
-        account.ended_ns,
-        [[component, mode, uj, g] for (component, mode), (uj, g) in account.cells.items()],
-    ]
+    """The account in what MessagePack can carry; its labels are encoded once and kept."""
+    labels = account.labels
+    if labels is None:
+        workload = account.workload
+        named_so = (
+            workload.kind,
+            workload.id,
+            workload.name,
+            workload.pod_namespace,
+            workload.pod_name,
+            workload.container_name,
+            account.info.facts,
+        )
+        labels = account.labels = msgspec.Raw(_encoder.encode(named_so))
+    return [labels, account.cpu_ns, account.ended_ns, list(account.cells.values())]
+
+
+def encode_accounts(accounts: Iterable[Account]) -> msgspec.Raw:
+    """The dumps of several accounts as MessagePack, to be kept as long as none of them changes."""
+    return msgspec.Raw(_encoder.encode([dump_account(account) for account in accounts]))
 
 
 def load_account(fields: list[Any], uid: int) -> Account:
-    """The account that `dump_account` wrote; its series count as shown."""
-    kind, id_, name, namespace, pod, container, facts, cpu_ns, ended_ns, cells = fields
+    """The account that `dump_account` wrote, decoded; its series count as shown."""
+    (kind, id_, name, namespace, pod, container, facts), cpu_ns, ended_ns, cells = fields
     workload = PSEUDO.get(kind) or Workload(
         kind=kind,
         id=id_,
@@ -64,7 +76,7 @@ def load_account(fields: list[Any], uid: int) -> Account:
     )
     account = Account(uid, workload, workload, cpu_ns=cpu_ns, ended_ns=ended_ns)
     for component, mode, energy_uj, grams in cells:
-        account.cells[component, mode] = [energy_uj, grams]
+        account.cells[component, mode] = Cell(component, mode, energy_uj, grams)
     return account
 
 

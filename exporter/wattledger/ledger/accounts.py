@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+import msgspec
+
 from ..model import OTHER, S_NS, Cell, Component, Price, Share, Workload, WorkloadRow
-from .account import PSEUDO, Account, CellKey, Key, dump_account, load_account, named
+from .account import PSEUDO, Account, CellKey, Key, dump_account, encode_accounts, load_account, named
 from .admission import Admission
 
 DORMANT_LIMIT = 1000
@@ -66,6 +68,7 @@ class Accounts:
         self._admission = Admission()
         self._cell_keys: set[CellKey] = set()
         self._touched: list[Account] = []
+        self._dormant_dump: msgspec.Raw | None = None
 
     def configure(self, *, series_limit: int, grace_ns: int) -> None:
         """Change the bounds; series already shown stay until they end."""
@@ -107,7 +110,7 @@ class Accounts:
             return
         account.info = named(account.info, names)
         account.uid = next(self._uids)
-        account.row = None
+        account.row = account.labels = None
         if account.held_until_ns is not None:
             account.workload = account.info
             if final:
@@ -125,19 +128,22 @@ class Accounts:
         opened = self._open
         grams_per_uj = price.grams_per_uj
         drawn_uj: dict[Component, int] = {}
-        for workload, component, mode, energy_uj in shares:
-            account = opened.get(workload.key) or self._account(workload)
+        for share in shares:
+            component, mode, energy_uj = share.component, share.mode, share.energy_uj
+            account = opened.get(share.workload.key) or self._account(share.workload)
             if not account.interval_uj:
-                account.row = None
                 touched.append(account)
-            cell = account.cells.get((component, mode))
-            if cell is None:
-                cell = account.cells[component, mode] = [0, 0.0]
-                if workload.kind not in PSEUDO:
-                    self._cell_keys.add((component, mode))
-            cell[0] += energy_uj
-            cell[1] += energy_uj * grams_per_uj
             account.interval_uj += energy_uj
+            account.row = None
+            key = (component, mode)
+            cell = account.cells.get(key)
+            if cell is None:
+                cell = Cell(component, mode, 0, 0.0)
+                if share.workload.kind not in PSEUDO:
+                    self._cell_keys.add(key)
+            account.cells[key] = Cell(
+                component, mode, cell.energy_uj + energy_uj, cell.emissions_g + energy_uj * grams_per_uj
+            )
             drawn_uj[component] = drawn_uj.get(component, 0) + energy_uj
         for component, energy_uj in drawn_uj.items():
             self._total(self.node, component).add(energy_uj, energy_uj * grams_per_uj)
@@ -154,9 +160,9 @@ class Accounts:
         expired = self.expired.get(component) or Total()
         total = Total(expired.energy_uj, expired.emissions_g)
         for account in self._held.values():
-            for (of_component, _), (energy_uj, grams) in account.cells.items():
-                if of_component == component:
-                    total.add(energy_uj, grams)
+            for cell in account.cells.values():
+                if cell.component == component:
+                    total.add(cell.energy_uj, cell.emissions_g)
         return total
 
     def declare(self, components: Iterable[Component]) -> None:
@@ -178,7 +184,7 @@ class Accounts:
                     account.workload,
                     account.cpu_ns,
                     account.interval_uj * per_watt,
-                    tuple([Cell(key[0], key[1], uj, g) for key, (uj, g) in account.cells.items()]),
+                    tuple(account.cells.values()),
                     account.info,
                 )
             rows.append(row)
@@ -192,17 +198,19 @@ class Accounts:
         )
 
     def dump(self) -> dict[str, Any]:
-        """Everything a later process of the same boot needs, as plain lists."""
+        """Everything a later process of the same boot needs, in what MessagePack can carry."""
+        if self._dormant_dump is None:
+            self._dormant_dump = encode_accounts(self._dormant.values())
         return {
             "node": {key: [total.energy_uj, total.emissions_g] for key, total in self.node.items()},
             "expired": {key: [total.energy_uj, total.emissions_g] for key, total in self.expired.items()},
             "limited": self.limited,
             "open": [dump_account(account) for account in self._open.values()],
-            "dormant": [dump_account(account) for account in self._dormant.values()],
+            "dormant": self._dormant_dump,
         }
 
     def load(self, saved: dict[str, Any], now_ns: int) -> None:
-        """Take up a dump. Workloads count as ended until a scan reports them born again."""
+        """Take up a dump, decoded. Workloads count as ended until a scan reports them born again."""
         self.node = {component: Total(*pair) for component, pair in saved["node"].items()}
         self.expired = {component: Total(*pair) for component, pair in saved["expired"].items()}
         self.limited = saved["limited"]
@@ -217,6 +225,7 @@ class Accounts:
         for fields in saved["dormant"]:
             account = self._load(fields)
             self._dormant[account.workload.key] = account
+        self._dormant_dump = None
 
     def _account(self, workload: Workload) -> Account:
         account = self._open.get(workload.key)
@@ -234,6 +243,7 @@ class Accounts:
                 account.held_until_ns = now_ns + self._hold_ns
                 self._held[workload.key] = account
         else:
+            self._dormant_dump = None
             self._move_expired(account, -1)
             account.uid = next(self._uids)
             account.ended_ns = account.row = None
@@ -273,12 +283,13 @@ class Accounts:
         account.interval_uj = 0
         self._move_expired(account, 1)
         self._dormant[key] = account
+        self._dormant_dump = None
         while len(self._dormant) > DORMANT_LIMIT:
             del self._dormant[next(iter(self._dormant))]
 
     def _move_expired(self, account: Account, sign: int) -> None:
-        for (component, _), (energy_uj, grams) in account.cells.items():
-            self._total(self.expired, component).add(sign * energy_uj, sign * grams)
+        for cell in account.cells.values():
+            self._total(self.expired, cell.component).add(sign * cell.energy_uj, sign * cell.emissions_g)
 
     def _capacity(self) -> int:
         """How many workloads fit the series limit: two series per energy cell, CPU time, info.

@@ -126,9 +126,10 @@ class Ledger:
         self._self_energy_uj += self_energy_uj
         if usage.processes:
             dynamic_uj: dict[tuple[str, str], int] = {}
-            for workload, _, mode, energy_uj in shares:
-                if mode == "dynamic":
-                    dynamic_uj[workload.key] = dynamic_uj.get(workload.key, 0) + energy_uj
+            for share in shares:
+                if share.mode == "dynamic":
+                    key = share.workload.key
+                    dynamic_uj[key] = dynamic_uj.get(key, 0) + share.energy_uj
             self.processes.book(usage.processes, usage.cpu_ns, dynamic_uj, price, frame.end_ns)
         else:
             self.processes.book((), {}, {}, price, frame.end_ns)
