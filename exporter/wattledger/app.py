@@ -65,6 +65,7 @@ def build_workloads(settings: Settings, clock: Clock) -> HostWorkloads:
         settings.paths,
         clock,
         processes=attribution.processes.enabled,
+        top=attribution.processes.top,
         want_memory=attribution.idle == "memory",
         want_reservations=attribution.idle == "requests",
     )
@@ -144,7 +145,8 @@ class Agent:
                 "set carbon.intensity.grams_per_kwh to your grid's",
                 extra={"grams_per_kwh": build_policy(settings).intensity.at(0).grams_per_kwh},
             )
-        sampler, ledger = build_sampler(settings, clock=self._clock)
+        self._workloads = build_workloads(settings, self._clock)
+        sampler, ledger = build_sampler(settings, clock=self._clock, workloads=self._workloads)
         announced = threading.Event()
 
         def after_tick(snapshot: Snapshot) -> None:
@@ -220,14 +222,17 @@ class Agent:
             idle_watts=attribution.idle_watts,
         )
         same_detail = (
-            old.attribution.processes.enabled == attribution.processes.enabled
-            and old.attribution.idle == attribution.idle
+            old.attribution.processes == attribution.processes and old.attribution.idle == attribution.idle
         )
+        workloads = self._workloads if same_detail else build_workloads(fresh, self._clock)
         sampler.configure(
             build_policy(fresh),
             None if old.sensors == fresh.sensors else build_sensors(fresh, self._clock),
-            None if same_detail else build_workloads(fresh, self._clock),
+            None if same_detail else workloads,
         )
+        if not same_detail:
+            self._workloads.close()
+            self._workloads = workloads
         sampler.reload = (True, self._clock.wall_ns())
         log.info("settings reloaded")
 

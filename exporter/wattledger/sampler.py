@@ -118,6 +118,7 @@ class Sampler:
             self._interval.probed_ns = None
         if workloads is not None:
             self._workloads = workloads
+            self._ledger.accounts.end_all(self._clock.boottime_ns())
 
     def tick(self) -> Snapshot:
         """Take one sample and publish it. The first one only sets the starting points."""

@@ -116,6 +116,13 @@ class Accounts:
             if final:
                 self._show(key)
 
+    def end_all(self, now_ns: int) -> None:
+        """Take every workload for ended until it is met again: another source of workloads takes over."""
+        for key, account in self._open.items():
+            if account.workload.kind not in PSEUDO and account.ended_ns is None:
+                account.ended_ns = now_ns
+                self._ended[key] = account
+
     def book(self, shares: Iterable[Share], cpu_ns: Mapping[Workload, int], price: Price) -> None:
         """Book one interval: each share and each workload's CPU time to exactly one account.
 
