@@ -89,7 +89,10 @@ def test_workload_energy_sums_to_node_energy_on_every_node(demo):
     assert max(gaps) < 1e-6
     newcomers = f"{SUM} ({ENERGY} unless {ENERGY} offset {WINDOW})"
     rates_w = (f"{SUM} (rate({family}[{WINDOW}])) unless {newcomers}" for family in (ENERGY, NODE))
-    workloads_w, nodes_w = (_by_component(demo.prometheus.query(rate_w)) for rate_w in rates_w)
+    at = demo.prometheus.value(
+        "max(timestamp(wattledger_build_info)) - 2"
+    )  # both queries see the same scrapes
+    workloads_w, nodes_w = (_by_component(demo.prometheus.query(rate_w, at)) for rate_w in rates_w)
     assert len(nodes_w) > len(NODES)
     assert workloads_w == pytest.approx(nodes_w, rel=0.001)
     kinds = demo.prometheus.query(
