@@ -28,7 +28,7 @@ def seconds(time_ns: int) -> str:
     """Nanoseconds as seconds; parsing gives the double nearest to the exact quotient."""
     if 100_000 <= time_ns < 10**24:
         return repr(time_ns / _NANO)
-    return _decimal(time_ns, _NANO, 9)
+    return _decimal(time_ns, _NANO, 9) if time_ns else "0"
 
 
 def number(value: float) -> str | None:
