@@ -217,14 +217,18 @@ class Sampler:
         )
 
     def _learn(self, frame: Frame) -> None:
-        """Show the interval to the idle floors, unless the reading spans more than the use that was seen."""
+        """Show the interval to the idle floors, unless the reading spans more than the use that was seen.
+
+        GPUs are left out: the CPU's utilisation says nothing of theirs, and a board that always trains
+        would pass for a thirsty idle one.
+        """
         interval_ns = frame.end_ns - frame.start_ns
         if interval_ns <= 0 or frame.usage.cpus <= 0:
             return
         utilisation = min(1.0, frame.usage.busy_ns / (frame.usage.cpus * interval_ns))
         for component, energy_uj in frame.energy_uj.items():
             span_ns = frame.span_ns.get(component, interval_ns)
-            if abs(span_ns - interval_ns) <= interval_ns // 5:
+            if component != "gpu" and abs(span_ns - interval_ns) <= interval_ns // 5:
                 self._ledger.idle.observe(component, self._clock.wall_ns(), span_ns, energy_uj, utilisation)
 
     def _self_share(self, frame: Frame) -> int:

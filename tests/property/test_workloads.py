@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.cgroup_tree import MS, CgroupHost
+from wattledger.model import EXITED, KERNEL
 from wattledger.workloads.cputime import parse_stat
-from wattledger.workloads.identity import EXITED, KERNEL, identify
+from wattledger.workloads.identity import identify
 from wattledger.workloads.naming import label
 from wattledger.workloads.scan import HostWorkloads
 

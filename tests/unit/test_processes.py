@@ -12,9 +12,9 @@ import pytest
 from tests.cgroup_tree import MS, CgroupHost
 from wattledger.clock import ManualClock, SystemClock
 from wattledger.hostfs import HostFS
+from wattledger.model import KERNEL
 from wattledger.workloads.busy import read_stat
 from wattledger.workloads.cputime import ProcessTimes, parse_stat
-from wattledger.workloads.identity import KERNEL
 from wattledger.workloads.processes import Processes
 from wattledger.workloads.residents import Residents
 from wattledger.workloads.scan import HostWorkloads

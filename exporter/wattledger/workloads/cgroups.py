@@ -13,9 +13,8 @@ import math
 import os
 
 from ..hostfs import read_bytes
-from ..model import Workload
+from ..model import EXITED, Workload
 from .hierarchy import Hierarchy
-from .identity import EXITED
 from .roster import Roster
 from .tree import CgroupTree, Node
 

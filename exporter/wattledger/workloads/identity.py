@@ -15,9 +15,6 @@ from . import owners
 from .naming import label, unescape
 from .owners import Claim
 
-KERNEL = Workload(kind="kernel")
-EXITED = Workload(kind="exited")
-
 _OUTER_LIMIT = 3
 _USER_SLICE = re.compile(r"user-(?P<uid>\d+)\.slice")
 _USER_MANAGER = re.compile(r"user@(?P<uid>\d+)\.service")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from ..clock import Clock
 from ..hostfs import HostFS
-from ..model import Finding, Usage, Workload
+from ..model import KERNEL, Finding, Usage, Workload
 from .busy import HostStat, read_stat
 from .cgroups import Cgroups
 from .cputime import ProcessTimes
@@ -14,7 +14,7 @@ from .demand import Demand
 from .descriptors import fd_budget, raise_descriptor_limit
 from .findings import diagnose
 from .hierarchy import find_hierarchy
-from .identity import KERNEL, plain_cgroup
+from .identity import plain_cgroup
 from .processes import Processes
 from .residents import Residents
 from .roster import Roster
