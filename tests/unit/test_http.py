@@ -11,6 +11,8 @@ import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -402,6 +404,7 @@ def test_served_over_a_socket_with_keep_alive(clock):
             body = answer.read().decode()
             assert answer.status == 200
             assert answer.getheader("server") is None
+            assert parsedate_to_datetime(answer.getheader("date")).utcoffset() == timedelta(0)
             assert body.endswith("# EOF\n")
         connection.close()
 

@@ -7,6 +7,7 @@ import errno
 import socket
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from email.utils import formatdate
 from typing import TYPE_CHECKING, cast
 
 import uvicorn
@@ -57,6 +58,7 @@ class Server:
             log_level="warning",
             access_log=False,
             proxy_headers=False,
+            date_header=False,
             server_header=False,
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE_S,
@@ -70,7 +72,7 @@ class Server:
 
     def stop(self) -> None:
         """Ask for the end, from any thread or signal handler, before or during `serve()`."""
-        self._server.should_exit = True
+        self._server.end()
 
     def close(self) -> None:
         """Give the sockets back without having served."""
@@ -79,10 +81,32 @@ class Server:
 
 
 class _Uvicorn(uvicorn.Server):
+    """Sleeps until it is told to end; looking ten times a second would cost more than all the sampling."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = asyncio.Event()
+
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Leave the signal handlers alone: they are the application's."""
         yield
+
+    async def main_loop(self) -> None:
+        """Wait for `end()`."""
+        self._loop = asyncio.get_running_loop()
+        if not self.should_exit:
+            await self._ended.wait()
+
+    def end(self) -> None:
+        """Make `main_loop` return, now or as soon as it is entered."""
+        self.should_exit = True
+        if self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._ended.set)
+            except RuntimeError:
+                pass  # it has ended already
 
 
 class _Protocol(H11Protocol):
@@ -93,6 +117,11 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.loop.call_later(self.first_request_s, self._close_unless_asked)
+
+    def data_received(self, data: bytes) -> None:
+        """Date the answers to come."""
+        self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        super().data_received(data)
 
     def _close_unless_asked(self) -> None:
         if self.cycle is None:
