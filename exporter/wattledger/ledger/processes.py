@@ -33,7 +33,9 @@ class Processes:
     """The tracked processes, by (pid, start time).
 
     A newcomer takes a free place, or that of the weakest member when it used more than twice as much
-    lately. A member that has used nothing for the grace period leaves.
+    lately. A member that has used nothing for the grace period leaves. One whose pid went to another
+    process of the same name and workload is succeeded by it: their labels are the same, so
+    the series goes on.
     """
 
     def __init__(self, *, top: int, grace_ns: int) -> None:
@@ -72,17 +74,24 @@ class Processes:
             member_or_none.seen_ns = now_ns
         self._leave(now_ns)
         newcomers.sort(key=lambda item: item[0], reverse=True)
+        namesakes = {_labels(key[0], m): key for key, m in self._members.items()} if newcomers else {}
         for energy_uj, use in newcomers[: self._top]:
-            if self._make_room(energy_uj):
-                self._members[use.pid, use.start] = _Process(
-                    use.comm,
-                    use.workload.kind,
-                    use.workload.id,
-                    energy_uj,
-                    energy_uj * price.grams_per_uj,
-                    energy_uj,
-                    now_ns,
-                )
+            fresh = _Process(
+                comm=use.comm,
+                kind=use.workload.kind,
+                id=use.workload.id,
+                energy_uj=energy_uj,
+                emissions_g=energy_uj * price.grams_per_uj,
+                recent_uj=energy_uj,
+                seen_ns=now_ns,
+            )
+            namesake = namesakes.pop(_labels(use.pid, fresh), None)
+            ended = self._members.pop(namesake, None) if namesake else None
+            if ended is not None:
+                fresh.energy_uj += ended.energy_uj
+                fresh.emissions_g += ended.emissions_g
+            if ended is not None or self._make_room(energy_uj):
+                self._members[use.pid, use.start] = fresh
 
     def rows(self) -> tuple[ProcessRow, ...]:
         """Every tracked process."""
@@ -131,3 +140,8 @@ class Processes:
 
     def _weakest(self) -> ProcessKey:
         return min(self._members, key=lambda key: self._members[key].recent_uj)
+
+
+def _labels(pid: int, process: _Process) -> tuple[int, str, str, str]:
+    """What a series of this process is told apart by."""
+    return (pid, process.comm, process.kind, process.id)
