@@ -42,17 +42,19 @@ class Answer(NamedTuple):
 
 
 class Scrape:
-    """The samples of one exposition, read by prometheus_client's parser."""
+    """The samples of one exposition, read by prometheus_client's parser.
 
-    def __init__(self, families: Iterable[Metric]) -> None:
+    Raises ValueError for a series that is there twice, which that parser lets pass.
+    """
+
+    def __init__(self, text: str, families: Iterable[Metric]) -> None:
+        _check_unique(text)
         self.values: dict[Key, float] = {}
         self.types: dict[str, str] = {}
         self.labels: dict[Key, dict[str, str]] = {}
         for family in families:
             for sample in family.samples:
                 key = (sample.name, frozenset(sample.labels.items()))
-                if key in self.values:
-                    raise ValueError(f"the series {sample.name}{sample.labels} is there twice")
                 self.values[key] = float(sample.value)
                 self.labels[key] = sample.labels
                 self.types[sample.name] = family.type
@@ -60,12 +62,12 @@ class Scrape:
     @classmethod
     def of_text(cls, text: str) -> Scrape:
         """Parse the text format 0.0.4."""
-        return cls(parse_text(text))
+        return cls(text, parse_text(text))
 
     @classmethod
     def of_openmetrics(cls, text: str) -> Scrape:
         """Parse OpenMetrics 1.0, strictly."""
-        return cls(parse_openmetrics(text))
+        return cls(text, parse_openmetrics(text))
 
     def select(self, name: str, **labels: str) -> dict[Key, float]:
         """The series of this name that have at least these labels; "" asks for a label's absence."""
@@ -219,6 +221,17 @@ class AgentProcess:
         if self._process is None:
             raise RuntimeError("the agent was not started")
         return self._process
+
+
+def _check_unique(text: str) -> None:
+    seen: set[str] = set()
+    for line in text.split("\n"):
+        series = line.rpartition(" ")[0]
+        if line.startswith("#") or not series:
+            continue
+        if series in seen:
+            raise ValueError(f"the series {series} is there twice")
+        seen.add(series)
 
 
 def _clean_environment() -> dict[str, str]:

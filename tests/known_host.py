@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.cgroup_tree import CgroupHost
 from tests.powercap_tree import INTEL_RANGE_UJ, PowercapTree, PowercapZone
@@ -99,6 +99,13 @@ class KnownHost:
         return sum(c.true_uj for name, c in self.counters.items() if name.startswith(f"{what}-"))
 
 
+class FixtureHost(Protocol):
+    """Any builder of a host in a folder."""
+
+    @property
+    def root(self) -> Path: ...
+
+
 class KnownNode:
     """The agent's whole data path on a fixture host, ticked by hand: real sensors, split and ledger.
 
@@ -106,9 +113,7 @@ class KnownNode:
     `attribution` are fields of AttributionSettings.
     """
 
-    def __init__(
-        self, host: KnownHost | PowercapTree, folder: Path | None = None, **attribution: Any
-    ) -> None:
+    def __init__(self, host: FixtureHost, folder: Path | None = None, **attribution: Any) -> None:
         self.host = host
         self.folder = folder
         self.clock = ManualClock()

@@ -262,6 +262,7 @@ def test_everything_at_once_over_a_day(make_node):
     assert restarts > 100
 
 
+@pytest.mark.e2e
 @needs_prometheus
 def test_increase_over_our_counter_is_the_truth_and_over_the_raw_one_is_not(tmp_path):
     """Six hours of constant load in a real Prometheus: raw loses up to an eighth and more, ours nothing.
