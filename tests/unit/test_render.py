@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -277,10 +278,23 @@ def test_every_joule_of_the_node_is_in_a_workload_series_or_expired():
 
 
 def test_own_process_metrics_are_those_of_the_catalogue():
-    """prometheus_client supplies them from a registry of its own, so nothing else can leak in."""
     values = OwnProcess().values()
     assert set(values) == {family.sample_name for family in STANDARD}
     assert values["process_resident_memory_bytes"] > 1_000_000
+
+
+def test_own_process_metrics_are_what_the_reference_client_reads():
+    """prometheus_client lists the descriptors and so counts the one it lists them with."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    theirs = {sample.name: sample.value for metric in registry.collect() for sample in metric.samples}
+    ours = OwnProcess().values()
+    assert ours.keys() == theirs.keys()
+    for name in ("process_start_time_seconds", "process_max_fds"):
+        assert ours[name] == theirs[name]
+    assert ours["process_open_fds"] == theirs["process_open_fds"] - 1
+    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes"):
+        assert ours[name] == pytest.approx(theirs[name], rel=0.1, abs=0.05)
 
 
 def test_build_labels_name_the_version():
