@@ -74,7 +74,7 @@ class DockerStore:
         roots = [daemon.data_root if daemon and daemon.data_root else _DATA_ROOT, _SNAP_ROOT]
         account = self._passwd.of(user) if user else None
         if account is not None:
-            roots.insert(0, f"{account.home}/.local/share/docker")
+            roots.append(f"{account.home}/.local/share/docker")
         return [Place(self._rooted, root) for root in roots]
 
     def mounts(self, ident: str) -> Mapping[str, str]:

@@ -20,7 +20,7 @@ _GRAPH = "/var/lib/containers/storage"
 class PodmanNames:
     """Resolver `podman`: the container's name, image and pod, and of its labels those in `allowed`.
 
-    A container of a user (the fact `user`) is looked for in the store under the user's home, then in root's.
+    A container of a user (the fact `user`) is looked for in root's store, then in the one under the user's home.
     Podman's pods have no namespace: `pod_name` stands alone.
     """
 
@@ -63,7 +63,7 @@ class PodmanNames:
         for store in stores:
             try:
                 found = store.find(ident)
-                expected = expected or store.exists()
+                expected = expected or (found is None and store.exists())
             except ResolverError as error:
                 failure = error
                 continue
@@ -79,7 +79,7 @@ class PodmanNames:
         storages = [self._storage.rootful()]
         account = self._passwd.of(user) if user else None
         if account is not None and account.uid:
-            storages.insert(0, self._storage.rootless(account))
+            storages.append(self._storage.rootless(account))
         return [self._store(storage) for storage in storages]
 
     def _store(self, storage: Storage) -> PodmanStore:

@@ -9,6 +9,7 @@ import stat
 _LINKS = 40  # as the kernel allows in one path (path_resolution(7))
 _DEPTH = 128
 _STEPS = 4096
+_PATH_MAX = 4096
 
 
 def walk_in_root(root_fd: int, path: str, follow: bool) -> int:
@@ -17,6 +18,8 @@ def walk_in_root(root_fd: int, path: str, follow: bool) -> int:
     The kernel never sees `..` or a link, so no rename during the walk leads out of the root.
     With `follow` False a link in the last place is opened itself.
     """
+    if len(os.fsencode(path)) >= _PATH_MAX:
+        raise _too_long(path)
     above: list[int] = []
     try:
         return _walk(above, os.dup(root_fd), path, follow)
@@ -38,7 +41,7 @@ def _walk(above: list[int], here: int, path: str, follow: bool) -> int:
                 os.close(above.pop())
             continue
         if len(above) > _DEPTH or steps > _STEPS:
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+            raise _too_long(path)
         above.append(os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above[-1]))
         if not stat.S_ISLNK(os.fstat(above[-1]).st_mode):
             continue
@@ -54,3 +57,7 @@ def _walk(above: list[int], here: int, path: str, follow: bool) -> int:
                 os.close(above.pop())
         todo += [part for part in reversed(target.split("/")) if part not in {"", "."}]
     return above.pop()
+
+
+def _too_long(path: str) -> OSError:
+    return OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
