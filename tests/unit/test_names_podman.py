@@ -170,5 +170,11 @@ def test_podman_in_a_container_with_a_volume_for_its_store(tmp_path):
     assert podman.resolve(subject(f"{outer}/libpod-{ident('job')}")).name == "build"
     with pytest.raises(NotYet):
         podman.resolve(subject(f"{outer}/libpod-{ident('other')}"))
-    stranger = f"/system.slice/docker-{ident('stranger')}.scope"
-    assert podman.resolve(subject(f"{stranger}/libpod-{ident('other')}")) is None
+
+
+def test_podman_in_a_container_without_such_a_volume_is_not_waited_for(host):
+    """Its store cannot be seen; but with the host's socket in it, what it starts is in the host's store."""
+    podman = host_resolvers(host)["podman"]
+    outer = f"/system.slice/docker-{ident('stranger')}.scope"
+    assert podman.resolve(subject(f"{outer}/libpod-{ident('other')}")) is None
+    assert podman.resolve(subject(f"{outer}/libpod-{ident('p-web')}")).name == "web"

@@ -20,7 +20,7 @@ _GRAPH = "/var/lib/containers/storage"
 class PodmanNames:
     """Resolver `podman`: the container's name, image and pod, and of its labels those in `allowed`.
 
-    A container of a user (the fact `user`) is looked for in root's store, then in the one under the user's home.
+    A container of a user (the fact `user`) is looked for in root's store, then in that under the user's home.
     Podman's pods have no namespace: `pod_name` stands alone.
     """
 

@@ -94,8 +94,6 @@ class PodmanStore:
         failures: list[ResolverError] = []
         indexed = _first(self._indexes, ident, failures)
         entry = _of_entry(indexed) if indexed is not None else None
-        if entry is not None and entry.foreign:
-            return entry
         row = _first(self._databases, ident, failures)
         if entry is not None and row is not None:
             return replace(entry, image=entry.image or row.image, pod=row.pod, labels=row.labels)
