@@ -56,7 +56,7 @@ def demo(tmp_path_factory):
         ]
         folder = tmp_path_factory.mktemp("prometheus")
         prometheus = stack.enter_context(PrometheusServer(folder, scrape_configs=scrapes))
-        enough = f"count(min by (job, instance) (count_over_time({NODE}[1m])) >= 12) == {len(NODES) + 1}"
+        enough = f"count(min by (job, instance) (count_over_time({NODE}[1m])) >= 15) == {len(NODES) + 1}"
         prometheus.wait_for(enough, timeout_s=60)
         yield Demo(one=one, fleet=fleet, prometheus=prometheus)
 
@@ -89,9 +89,8 @@ def test_workload_energy_sums_to_node_energy_on_every_node(demo):
     assert max(gaps) < 1e-6
     newcomers = f"{SUM} ({ENERGY} unless {ENERGY} offset {WINDOW})"
     rates_w = (f"{SUM} (rate({family}[{WINDOW}])) unless {newcomers}" for family in (ENERGY, NODE))
-    at = demo.prometheus.value(
-        "max(timestamp(wattledger_build_info)) - 2"
-    )  # both queries see the same scrapes
+    # A moment that is past, so that both queries see the same scrapes.
+    at = demo.prometheus.value("max(timestamp(wattledger_build_info)) - 2")
     workloads_w, nodes_w = (_by_component(demo.prometheus.query(rate_w, at)) for rate_w in rates_w)
     assert len(nodes_w) > len(NODES)
     assert workloads_w == pytest.approx(nodes_w, rel=0.001)

@@ -24,7 +24,7 @@ from tests.short_lived import ShortLived
 from wattledger.hostfs import HostFS
 from wattledger.workloads.hierarchy import find_hierarchy
 
-WINDOW_S = 24
+WINDOW_S = 24  # and up to one scrape
 SCRAPE_INTERVAL = "1500ms"  # longer than a snapshot is fresh: each scrape shows the moment it is made
 BURN = "while :; do :; done"
 WORLD_AVERAGE_G_PER_KWH = 473
@@ -49,12 +49,14 @@ pytestmark = [
 class Run:
     """The steady part of the run: who burned how much, and where to ask what the agent made of it.
 
+    It lies between two scrapes, the latter at `at`; `window` is its length as PromQL writes it.
     `cpu_s` is the true CPU time within the window by workload id, `host_cpu_s` that of the whole machine.
     """
 
     agent: AgentProcess
     prometheus: PrometheusServer
     at: float
+    seconds: float
     one_core: str
     quarter: str
     bystander: str
@@ -63,6 +65,10 @@ class Run:
     host_cpu_s: float
     processes: int
 
+    @property
+    def window(self) -> str:
+        return f"{round(self.seconds * 1000) + 100}ms"  # a little more, to hold the scrapes at both ends
+
     def value(self, expression: str) -> float:
         return self.prometheus.value(expression, self.at)
 
@@ -70,9 +76,16 @@ class Run:
         return self.prometheus.by(label, expression, self.at)
 
     def dynamic_j(self, component: str) -> dict[str, float]:
-        """Dynamic energy within the window by workload id; pseudo-workloads share the id ""."""
-        selector = f'{ENERGY}{{component="{component}",mode="dynamic"}}'
-        return self.by("id", f"sum by (id) (increase({selector}[{WINDOW_S}s]))")
+        """Dynamic energy within the window by workload id, what is not the burners' under "rest".
+
+        The total is taken from the node: increase() misses what a series has when it is born.
+        """
+        mine = f'component="{component}",mode="dynamic",id=~"{"|".join(self.cpu_s)}"'
+        found = self.by("id", f"sum by (id) (increase({ENERGY}{{{mine}}}[{self.window}]))")
+        node = f'increase({NODE}{{component="{component}"}}[{self.window}])'
+        idle = f'sum(increase({ENERGY}{{component="{component}",mode!="dynamic"}}[{self.window}]))'
+        total_j = self.value(f"{node} - on () ({idle} or vector(0))")
+        return found | {"rest": total_j - sum(found.values())}
 
     def split_components(self) -> list[str]:
         """The components whose dynamic energy goes by CPU time."""
@@ -110,15 +123,16 @@ def run(podman, tmp_path_factory):
             work = load.read()
             return work.processes, _host_cpu_s(), [*(each.cpu_s for each in containers), work.cpu_s]
 
+        start = _next_scrape(prometheus)
         before = truth()
-        start = time.time()
         time.sleep(WINDOW_S)
+        end = _next_scrape(prometheus)
         after = truth()
-        prometheus.wait_for(f"timestamp(wattledger_build_info) > {start + WINDOW_S}")
         yield Run(
             agent=agent,
             prometheus=prometheus,
-            at=start + WINDOW_S,
+            at=end,
+            seconds=end - start,
             one_core=ids[0],
             quarter=ids[1],
             bystander=ids[2],
@@ -127,6 +141,12 @@ def run(podman, tmp_path_factory):
             host_cpu_s=after[1] - before[1],
             processes=after[0] - before[0],
         )
+
+
+def _next_scrape(prometheus: PrometheusServer) -> float:
+    """Wait for the next scrape and return when it was, as soon as it is there."""
+    latest = "timestamp(wattledger_build_info)"
+    return prometheus.wait_for(f"{latest} > {prometheus.value(latest)}")[0].value
 
 
 def _host_cpu_s() -> float:
@@ -142,9 +162,9 @@ def _host_cpu_s() -> float:
 
 def test_the_machine_ran_what_was_asked_of_it(run):
     """Else nothing below means anything: one core, a quarter, 200 processes a second."""
-    assert run.cpu_s[run.one_core] / WINDOW_S == pytest.approx(1, rel=0.1)
-    assert run.cpu_s[run.quarter] / WINDOW_S == pytest.approx(0.25, rel=0.05)
-    assert run.processes / WINDOW_S == pytest.approx(200, rel=0.05)
+    assert run.cpu_s[run.one_core] / run.seconds == pytest.approx(1, rel=0.1)
+    assert run.cpu_s[run.quarter] / run.seconds == pytest.approx(0.25, rel=0.05)
+    assert run.processes / run.seconds == pytest.approx(200, rel=0.05)
 
 
 def test_workload_energy_sums_to_node_energy(run):
@@ -154,7 +174,7 @@ def test_workload_energy_sums_to_node_energy(run):
         (EMISSIONS, NODE_EMISSIONS, EXPIRED.replace("energy_joules", "emissions_grams")),
     ):
         total = f"sum by (component) ({workloads}) + sum by (component) ({expired})"
-        gap = f"max_over_time(abs({total} - sum by (component) ({node}))[{WINDOW_S}s:1500ms])"
+        gap = f"max_over_time(abs({total} - sum by (component) ({node}))[{run.window}:{SCRAPE_INTERVAL}])"
         gaps = run.by("component", gap)
         print(gaps)
         assert gaps.keys() == run.by("component", f"{node} > 0").keys()
@@ -164,10 +184,10 @@ def test_workload_energy_sums_to_node_energy(run):
 def test_rates_of_workloads_sum_to_the_nodes_rate(run):
     """increase() over all workloads is increase() over the node, apart from what newcomers came with."""
     by = "sum by (component)"
-    born = f"{by} ({ENERGY} unless {ENERGY} offset {WINDOW_S}s)"
+    born = f"{by} ({ENERGY} unless {ENERGY} offset {round(run.seconds * 1000)}ms)"
     newcomers = run.by("component", f"{born} or {by} (0 * {NODE})")
-    node = run.by("component", f"increase({NODE}[{WINDOW_S}s])")
-    workloads = run.by("component", f"{by} (increase({ENERGY}[{WINDOW_S}s]))")
+    node = run.by("component", f"increase({NODE}[{run.window}])")
+    workloads = run.by("component", f"{by} (increase({ENERGY}[{run.window}]))")
     assert workloads.keys() == node.keys()
     for component, energy_j in node.items():
         assert energy_j > 0
@@ -183,7 +203,7 @@ def test_no_counter_ever_goes_down(run):
     counters = run.by("__name__", 'count by (__name__) ({__name__=~"wattledger_.+_total"})')
     assert {ENERGY, NODE, EMISSIONS, NODE_EMISSIONS} < counters.keys()
     for name in counters:
-        assert run.value(f"max(resets({name}[{WINDOW_S}s]))") == 0, name
+        assert run.value(f"max(resets({name}[{run.window}]))") == 0, name
 
 
 def test_containers_are_found_under_their_full_ids(run):
@@ -212,13 +232,12 @@ def test_short_lived_work_lands_on_its_own_cgroup_and_nowhere_else(run):
         energy_j = run.dynamic_j(component)
         total_j = sum(energy_j.values())
         for ident, cpu_s in run.cpu_s.items():
-            share = energy_j.pop(ident) / total_j
-            print(
-                f"{component} {ident[:24]}: {share:.4f} of energy, {cpu_s / run.host_cpu_s:.4f} of CPU time"
-            )
-            assert share == pytest.approx(cpu_s / run.host_cpu_s, rel=0.05)
-        print(f"{component} rest: {sum(energy_j.values()) / total_j:.4f}, {rest_s / run.host_cpu_s:.4f}")
-        assert sum(energy_j.values()) / total_j == pytest.approx(rest_s / run.host_cpu_s, abs=0.01)
+            share, true_share = energy_j[ident] / total_j, cpu_s / run.host_cpu_s
+            print(f"{component} {ident[:24]}: {share:.4f} of energy, {true_share:.4f} of CPU time")
+            assert share == pytest.approx(true_share, rel=0.05)
+        share, true_share = energy_j["rest"] / total_j, rest_s / run.host_cpu_s
+        print(f"{component} rest: {share:.4f} of energy, {true_share:.4f} of CPU time")
+        assert share == pytest.approx(true_share, abs=0.01)
 
 
 def test_short_lived_work_is_one_plain_cgroup(run):
@@ -226,9 +245,10 @@ def test_short_lived_work_is_one_plain_cgroup(run):
     mine = f'wattledger_workload_info{{kind="cgroup",id=~"{run.short_lived}.*"}}'
     assert [sample.labels["id"] for sample in run.prometheus.query(mine, run.at)] == [run.short_lived]
     cpu_s = run.value(
-        f'increase(wattledger_workload_cpu_seconds_total{{id="{run.short_lived}"}}[{WINDOW_S}s])'
+        f'increase(wattledger_workload_cpu_seconds_total{{id="{run.short_lived}"}}[{run.window}])'
     )
-    assert cpu_s == pytest.approx(run.cpu_s[run.short_lived], rel=0.1)  # the ends are a scrape off
+    # On a machine that is overloaded besides, a scrape may show the snapshot before: one in sixteen.
+    assert cpu_s == pytest.approx(run.cpu_s[run.short_lived], rel=0.1)
 
 
 def test_every_joule_is_priced_with_the_world_average(run):
@@ -309,7 +329,7 @@ def test_a_removed_container_leaves_after_its_grace(podman, tmp_path):
             assert sum(shown_uj.values()) + scrape.sum_uj(EXPIRED) == scrape.sum_uj(NODE)
             last_uj |= shown_uj
             gone_uj = sum(uj for key, uj in last_uj.items() if key not in shown_uj)
-            assert scrape.sum_uj(EXPIRED) == gone_uj
+            assert scrape.sum_uj(EXPIRED) >= gone_uj  # more where others came and went unseen
             key = ("container", container.id)
             if not removed and shown_uj.get(key, 0) > 0:
                 podman.remove(container)
