@@ -17,7 +17,7 @@ from wattledger.app import build_sampler
 from wattledger.clock import ManualClock
 from wattledger.hostfs import HostFS
 from wattledger.model import Snapshot
-from wattledger.settings import AttributionSettings, Settings, StorageSettings
+from wattledger.settings import AttributionSettings, NameSettings, Settings, StorageSettings
 
 J = 1_000_000
 
@@ -125,8 +125,10 @@ class KnownNode:
             paths=HostFS.at(str(self.host.root)),
             storage=StorageSettings(path=str(self.folder / "state") if self.folder else None),
             attribution=self.attribution,
+            names=NameSettings(enabled=False),  # names come by another thread's leave
         )
-        self.sampler, self.ledger = build_sampler(settings, clock=self.clock, node_info={})
+        self.sampler = build_sampler(settings, clock=self.clock, node_info={})
+        self.ledger = self.sampler.ledger
         self.snapshot = self.sampler.tick()
 
     def restart(self) -> None:

@@ -31,6 +31,9 @@ from .settings import Settings
 from .simulation.demo import SimulatedNode, simulated_nodes
 from .systemd import Notifier
 from .workloads.base import WorkloadSource
+from .workloads.names.base import NAMED_KINDS
+from .workloads.names.registry import build_resolvers
+from .workloads.names.service import NameService
 from .workloads.scan import HostWorkloads, raise_descriptor_limit
 
 log = logging.getLogger(__name__)
@@ -72,11 +75,26 @@ def build_workloads(settings: Settings, clock: Clock) -> HostWorkloads:
     )
 
 
-def build_ledger(settings: Settings, clock: Clock, boot_id: str, folder: str | None) -> Ledger:
-    """An empty ledger; `open()` it before use."""
+def build_names(settings: Settings, clock: Clock, workloads: WorkloadSource | None) -> NameService | None:
+    """The background resolver for the host's own workloads; None when it is off or the host is simulated."""
+    if not settings.names.enabled or not isinstance(workloads, HostWorkloads):
+        return None
+    resolvers = build_resolvers(settings.paths, clock, settings.names)
+    return NameService(resolvers, clock, folders=workloads.folders)
+
+
+def build_ledger(
+    settings: Settings, clock: Clock, boot_id: str, folder: str | None, *, named: bool
+) -> Ledger:
+    """An empty ledger; `open()` it before use. `named`: new workloads wait for their names."""
     attribution = settings.attribution
     return Ledger(
-        accounts=Accounts(series_limit=attribution.series_limit, grace_ns=attribution.grace_ns),
+        accounts=Accounts(
+            series_limit=attribution.series_limit,
+            grace_ns=attribution.grace_ns,
+            held_kinds=NAMED_KINDS,
+            hold_ns=settings.names.hold_ns if named else 0,
+        ),
         processes=Processes(top=_top(settings), grace_ns=attribution.grace_ns),
         idle=IdleFloor(attribution.idle_watts),
         clock=clock,
@@ -93,25 +111,28 @@ def build_sampler(
     workloads: WorkloadSource | None = None,
     in_memory: bool = False,
     node_info: Mapping[str, str] | None = None,
-) -> tuple[Sampler, Ledger]:
+) -> Sampler:
     """A sampler with its opened ledger; `sensors` and `workloads` stand in for the host's own.
 
     Raises StorageError when the state directory cannot be used.
     """
     clock = clock or SystemClock()
-    ledger = build_ledger(
-        settings, clock, settings.paths.boot_id(), None if in_memory else settings.storage.path
-    )
+    workloads = build_workloads(settings, clock) if workloads is None else workloads
+    names = build_names(settings, clock, workloads)
+    folder = None if in_memory else settings.storage.path
+    ledger = build_ledger(settings, clock, settings.paths.boot_id(), folder, named=names is not None)
     ledger.open()
-    sampler = Sampler(
+    if names is not None:
+        names.start()
+    return Sampler(
         sensors=build_sensors(settings, clock) if sensors is None else sensors,
-        workloads=build_workloads(settings, clock) if workloads is None else workloads,
+        workloads=workloads,
         ledger=ledger,
         policy=build_policy(settings),
         clock=clock,
+        names=names,
         node_info=host_info() if node_info is None else node_info,
     )
-    return sampler, ledger
 
 
 def host_info() -> dict[str, str]:
@@ -147,7 +168,7 @@ class Agent:
                 extra={"grams_per_kwh": build_policy(settings).intensity.at(0).grams_per_kwh},
             )
         self._workloads = build_workloads(settings, self._clock)
-        sampler, ledger = build_sampler(settings, clock=self._clock, workloads=self._workloads)
+        sampler = build_sampler(settings, clock=self._clock, workloads=self._workloads)
         announced = threading.Event()
 
         def after_tick(snapshot: Snapshot) -> None:
@@ -174,7 +195,7 @@ class Agent:
             self._notifier.stopping()
             loop.stop(STOP_TIMEOUT_S)
         finally:
-            ledger.close()
+            sampler.close()
         return 1 if self._failed else 0
 
     def _die(self) -> None:
@@ -222,6 +243,7 @@ class Agent:
         sampler.ledger.configure(
             series_limit=attribution.series_limit,
             grace_ns=attribution.grace_ns,
+            hold_ns=fresh.names.hold_ns if fresh.names.enabled else 0,
             top=_top(fresh),
             idle_watts=attribution.idle_watts,
         )
@@ -237,6 +259,8 @@ class Agent:
         if not same_detail:
             self._workloads.close()
             self._workloads = workloads
+        if old.names != fresh.names or not same_detail:
+            sampler.rename(build_names(fresh, self._clock, workloads))
         sampler.reload = (True, self._clock.wall_ns())
         log.info("settings reloaded")
 
@@ -253,7 +277,7 @@ def run(load: Callable[[], Settings], *, ready: Callable[[str], None] | None = N
 def take_once(settings: Settings, seconds: float, sleep: Callable[[float], None]) -> Snapshot:
     """Two samples `seconds` apart, without touching any state directory."""
     raise_descriptor_limit()
-    sampler, _ = build_sampler(settings, in_memory=True)
+    sampler = build_sampler(settings, in_memory=True)
     sampler.tick()
     sleep(seconds)
     return sampler.tick()
@@ -323,7 +347,7 @@ class Demo:
         clock = SystemClock()
         loops: dict[str, SamplerLoop] = {}
         for node in self._nodes:
-            sampler, _ = build_sampler(
+            sampler = build_sampler(
                 settings,
                 clock=clock,
                 sensors=node.sensors,

@@ -120,6 +120,22 @@ class Sampler:
             self._workloads = workloads
             self._ledger.accounts.end_all(self._clock.boottime_ns())
 
+    def rename(self, names: NameService | None) -> None:
+        """Take another name service between two ticks; it starts with every workload that is there."""
+        if self._names is not None:
+            self._names.stop()
+        self._names = names
+        if names is not None:
+            names.restore(self._ledger.counts)
+            names.start()
+            names.ask(self._ledger.accounts.living())
+
+    def close(self) -> None:
+        """Release the state directory and end the name service without waiting for it."""
+        if self._names is not None:
+            self._names.stop()
+        self._ledger.close()
+
     def tick(self) -> Snapshot:
         """Take one sample and publish it. The first one only sets the starting points."""
         started_ns = self._clock.monotonic_ns()

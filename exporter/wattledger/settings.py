@@ -1,7 +1,7 @@
 """The agent's settings as one frozen tree.
 
 Durations are nanoseconds and powers watts here; how a person writes them (`5s`, `400d`)
-and the precedence flags > environment > file > defaults belong to `cli.options`.
+and the precedence flags > environment > file > defaults belong to `cli`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class KubeletSettings:
     """
 
     url: str | None = None
-    token_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    token_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
     ca_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
     server_name: str | None = None
     labels: tuple[str, ...] = ()
@@ -117,11 +117,16 @@ class KubeletSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameSettings:
-    """How workloads get their names. `hold_ns` is how long a new workload's series wait for theirs."""
+    """How workloads get their names.
+
+    `hold_ns` is how long a new workload's series wait for theirs. The Slurm folders are those a prolog
+    writes: facts of a job by its id, and jobs by GPU as dcgm-exporter reads them.
+    """
 
     enabled: bool = True
     hold_ns: int = 10 * S_NS
     slurm_job_folder: str | None = None
+    slurm_gpu_folder: str | None = None
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)
 
 

@@ -16,6 +16,7 @@ from wattledger.workloads.names.service import NameService
 
 WEB = Workload(kind="container", id="a" * 64, facts=(("runtime", "docker"),))
 UNIT = Workload(kind="unit", id="nginx.service")
+PLAIN = Workload(kind="cgroup", id="/plain")
 
 
 class Source:
@@ -81,7 +82,7 @@ def test_sources_are_merged_the_first_to_know_a_field_wins(service_of):
 def test_kinds_that_name_themselves_are_not_asked_about(service_of):
     source = Source("docker", {})
     service = service_of(source)
-    service.ask([UNIT, WEB])
+    service.ask([PLAIN, WEB])
     answers(service)
     assert source.asked == [WEB.id]
 
@@ -276,3 +277,11 @@ def test_a_container_that_lives_five_seconds_is_shown_with_its_name(node):
 def test_what_names_itself_is_not_held(node):
     unit = node.workloads.bear(UNIT)
     assert len(shown(burn(node, unit), unit)) == 1
+
+
+def test_a_users_name_takes_the_place_of_the_number(service_of):
+    """A session knows its uid from the cgroup's path; the passwd file knows whose it is."""
+    session = Workload(kind="session", id="18", facts=(("user", "1000"),))
+    service = service_of(Source("users", {"18": Names(facts=(("user", "alice"), ("uid", "1000")))}))
+    service.ask([session])
+    assert dict(answers(service)[session.key].names.facts) == {"user": "alice", "uid": "1000"}

@@ -124,6 +124,24 @@ def test_what_a_prolog_wrote_needs_no_process(host):
     assert (names.name, names.facts) == ("early", (("user", "bob"),))
 
 
+def test_a_prolog_that_does_not_know_the_name_leaves_it_to_the_environment(host):
+    """The rest of what it says holds; while no process tells the name yet, the job waits for one."""
+    host.write_job("SLURM_JOB_ACCOUNT=chemistry\n")
+    with pytest.raises(NotYet):
+        host.resolve(job_folder="/jobs")
+    host.start(5, b"SLURM_JOB_ID=7\0SLURM_JOB_NAME=a\0SLURM_JOB_ACCOUNT=forged\0")
+    names = host.resolve(job_folder="/jobs")
+    assert (names.name, dict(names.facts)["account"]) == ("a", "chemistry")
+
+
+def test_a_job_that_is_gone_is_not_waited_for(host):
+    """What the prolog said is all there will be."""
+    host.write_job("SLURM_JOB_ACCOUNT=chemistry\n")
+    host.remove(host.JOB)
+    assert host.resolve(job_folder="/jobs").facts == (("account", "chemistry"),)
+    assert host.resolve() is None
+
+
 def test_a_folder_without_this_job_leaves_it_to_the_environment(host):
     host.start(5, b"SLURM_JOB_ID=7\0SLURM_JOB_NAME=a\0")
     assert host.resolve(job_folder="/not/there", gpu_folder="/not/there").name == "a"

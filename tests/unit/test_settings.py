@@ -216,14 +216,14 @@ def test_a_single_address_needs_no_list(load) -> None:
             "interval: 5s",
             (
                 "wattledger.yaml:1: interval: unknown key; the nearest valid key is sampling.interval; "
-                "accepted at the top: sampling, storage, attribution, sensors, carbon, web, log"
+                "accepted at the top: sampling, storage, attribution, sensors, names, carbon, web, log"
             ),
         ),
         (
             "budgets: []",
             (
-                "wattledger.yaml:1: budgets: unknown key; the nearest valid key is attribution; "
-                "accepted at the top: sampling, storage, attribution, sensors, carbon, web, log"
+                "wattledger.yaml:1: budgets: unknown key; the nearest valid key is names; "
+                "accepted at the top: sampling, storage, attribution, sensors, names, carbon, web, log"
             ),
         ),
         (
@@ -465,3 +465,10 @@ def test_the_tests_run_without_settings_of_their_own() -> None:
     """No variable of the surroundings reaches these tests: each passes its own environment."""
     assert load_settings({}, {}) == Settings()
     assert os.environ.get("WATTLEDGER_CARBON_PUE") is None
+
+
+def test_the_reference_has_every_setting() -> None:
+    """A new section of settings cannot be left out of the page."""
+    page = Path("docs/configuration.md").read_text()
+    for option in options():
+        assert f"### `{option.key if option.in_file else '--' + option.flag}`" in page

@@ -12,8 +12,8 @@ import click
 
 from .. import app
 from .check_report import as_json, as_text, verdict
+from .flags import EPILOG, given, settings_flags
 from .load import load_settings
-from .options import EPILOG, given, settings_flags
 
 
 @click.command(epilog=EPILOG, short_help="Show every sensor and how to mend it.")

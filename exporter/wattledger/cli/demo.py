@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from .. import app
+from .flags import DEMO_SECTIONS, EPILOG, given, settings_flags
 from .load import load_settings
-from .options import DEMO_SECTIONS, EPILOG, given, settings_flags
 
 
 @click.command(epilog=EPILOG, short_help="Serve simulated hosts.")

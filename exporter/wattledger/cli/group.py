@@ -9,8 +9,8 @@ import click
 from ..app import version
 from .check import check
 from .demo import demo
+from .flags import EPILOG
 from .once import once
-from .options import EPILOG
 from .run import run
 
 

@@ -22,6 +22,7 @@ _UNITS_NS = {
     "w": 7 * 86400 * S_NS,
 }
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9._/-]{1,317}")
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[^\s:\[\]]*):(\d{1,5})", re.ASCII)
 
 
@@ -40,6 +41,10 @@ class Kind(Protocol):
     def is_text(self) -> bool:
         """Whether a quoted YAML scalar may hold it; a quoted number or switch is a wrong type."""
 
+    @property
+    def is_list(self) -> bool:
+        """Whether several may be given: the flag repeatedly, as a YAML list, or separated by commas."""
+
     def parse(self, text: str) -> Any:
         """The value that `text` stands for; raises ValueError when it is not accepted."""
 
@@ -56,6 +61,7 @@ class Duration:
     example: str
     metavar: str = "DURATION"
     is_text: bool = True
+    is_list: bool = False
 
     @property
     def accepts(self) -> str:
@@ -91,6 +97,7 @@ class Number:
     unit: str = ""
     metavar: str = "NUMBER"
     is_text: bool = False
+    is_list: bool = False
 
     @property
     def accepts(self) -> str:
@@ -114,6 +121,7 @@ class Integer:
     highest: int
     metavar: str = "NUMBER"
     is_text: bool = False
+    is_list: bool = False
 
     @property
     def accepts(self) -> str:
@@ -135,6 +143,7 @@ class Choice:
 
     words: tuple[str, ...]
     is_text: bool = True
+    is_list: bool = False
 
     @property
     def accepts(self) -> str:
@@ -159,6 +168,7 @@ class Switch:
 
     metavar: str = ""
     is_text: bool = False
+    is_list: bool = False
     accepts: str = "true or false"
 
     def parse(self, text: str) -> bool:
@@ -181,6 +191,7 @@ class Text:
     pattern: str = r"[^\x00-\x1f\x7f]+"
     metavar: str = "TEXT"
     is_text: bool = True
+    is_list: bool = False
 
     def parse(self, text: str) -> str:
         if not re.fullmatch(self.pattern, text):
@@ -197,6 +208,7 @@ class Addresses:
 
     metavar: str = "ADDRESS"
     is_text: bool = True
+    is_list: bool = True
     accepts: str = "host:port, :port or [ipv6]:port with a port from 0 to 65535"
 
     def parse(self, text: str) -> tuple[str, ...]:
@@ -206,6 +218,25 @@ class Addresses:
             if match is None or int(match[1]) > 65535:
                 raise ValueError(text)
         return addresses
+
+    def show(self, value: Sequence[str]) -> str:
+        return ",".join(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Any number of names, such as those of Kubernetes labels; as text separated by commas."""
+
+    metavar: str = "NAME"
+    is_text: bool = True
+    is_list: bool = True
+    accepts: str = "names of letters, digits and ._/-, such as app.kubernetes.io/name"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        names = tuple(part.strip() for part in text.split(",")) if text.strip() else ()
+        if not all(_NAME.fullmatch(name) for name in names):
+            raise ValueError(text)
+        return names
 
     def show(self, value: Sequence[str]) -> str:
         return ",".join(value)

@@ -16,7 +16,9 @@ from ..settings import (
     CarbonSettings,
     EstimateSettings,
     IntensitySettings,
+    KubeletSettings,
     LogSettings,
+    NameSettings,
     ProcessSettings,
     SamplingSettings,
     SensorSettings,
@@ -24,7 +26,8 @@ from ..settings import (
     StorageSettings,
     WebSettings,
 )
-from .options import CONFIG_FILE, Option, options
+from .option import Option
+from .options import CONFIG_FILE, options
 from .yaml_file import Given, read_file
 
 
@@ -136,6 +139,19 @@ def _build(values: Mapping[str, Any], given: Mapping[str, Given], config_file: s
                 microarchitecture=values["sensors.estimate.microarchitecture"],
                 idle_watts=values["sensors.estimate.idle_watts"],
                 max_watts=values["sensors.estimate.max_watts"],
+            ),
+        ),
+        names=NameSettings(
+            enabled=values["names.enabled"],
+            hold_ns=values["names.hold"],
+            slurm_job_folder=values["names.slurm.job_folder"],
+            slurm_gpu_folder=values["names.slurm.gpu_folder"],
+            kubelet=KubeletSettings(
+                url=values["names.kubelet.url"],
+                token_file=values["names.kubelet.token_file"],
+                ca_file=values["names.kubelet.ca_file"],
+                server_name=values["names.kubelet.server_name"],
+                labels=values["names.kubelet.labels"],
             ),
         ),
         carbon=CarbonSettings(

@@ -15,9 +15,9 @@ from .. import app
 from ..exposition.own import OwnProcess, build_labels
 from ..exposition.render import Renderer
 from ..logs import configure
+from .flags import EPILOG, given, settings_flags
 from .load import load_settings
 from .once_report import as_json, as_table
-from .options import EPILOG, given, settings_flags
 
 
 @click.command(epilog=EPILOG, short_help="Print one account of this host.")

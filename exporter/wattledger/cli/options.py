@@ -5,63 +5,13 @@ The settings file, the flags, the environment and `docs/configuration.md` all fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import click
-
 from ..model import COMPONENTS
 from ..sensors.registry import COLLECTORS
 from ..settings import Settings
-from .kinds import Addresses, Choice, Duration, Integer, Kind, Number, Switch, Text
+from .kinds import Addresses, Choice, Duration, Integer, Names, Number, Switch, Text
+from .option import Option
 
-_ENVIRONMENT_PREFIX = "WATTLEDGER_"
 _PATH = Text("a path", metavar="PATH")
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """One setting.
-
-    `key` is its dotted place in the settings file; `in_file` is False where only flag and environment
-    may set it. `flag` is the flag's name without dashes, "" where only the file may set it.
-    `default` is the value when nobody sets it; `default_note` says it where it is not a constant.
-    """
-
-    key: str
-    kind: Kind
-    default: Any
-    help: str
-    flag: str = ""
-    in_file: bool = True
-    default_note: str = ""
-
-    @property
-    def environment(self) -> str:
-        """The environment variable that sets it, "" where none does."""
-        return _ENVIRONMENT_PREFIX + self._flag_word.upper() if self.flag else ""
-
-    @property
-    def parameter(self) -> str:
-        """The name click passes the flag's value under."""
-        return self._flag_word
-
-    @property
-    def _flag_word(self) -> str:
-        return self.flag.replace(".", "_").replace("-", "_")
-
-    @property
-    def section(self) -> str:
-        return self.key.partition(".")[0]
-
-    @property
-    def default_text(self) -> str:
-        """The default as a person would write it."""
-        if self.default_note:
-            return self.default_note
-        return "" if self.default is None else self.kind.show(self.default)
 
 
 CONFIG_FILE = Option(
@@ -183,6 +133,7 @@ def options() -> tuple[Option, ...]:
             flag="sensors.estimate.max-watts",
             default_note="by the micro-architecture",
         ),
+        *name_options(),
         Option(
             key="carbon.pue",
             kind=Number(1, 5),
@@ -271,50 +222,76 @@ def options() -> tuple[Option, ...]:
     )
 
 
-EPILOG = (
-    "Every flag can be set in the environment too: --web.listen-address as WATTLEDGER_WEB_LISTEN_ADDRESS. "
-    "Flags win over the environment, and the environment over the settings file."
-)
-
-# A simulated host has no meters to choose and keeps no state.
-DEMO_SECTIONS = ("sampling", "attribution", "carbon", "web", "log")
-
-
-def settings_flags(sections: Iterable[str] | None = None) -> Callable[[_Command], _Command]:
-    """A decorator that gives a command the flags of these sections (all by default) and `--config.file`."""
-    wanted = None if sections is None else set(sections)
-
-    def decorate(command: _Command) -> _Command:
-        for option in reversed((CONFIG_FILE, *options())):
-            if option.flag and (wanted is None or option.section in wanted or option is CONFIG_FILE):
-                command = _flag(option)(command)
-        return command
-
-    return decorate
-
-
-def _flag(option: Option) -> Callable[[_Command], _Command]:
-    default = f"  [default: {option.default_text}]".replace("`", "") if option.default_text else ""
-    text = option.help.replace("`", "") + default
-    if isinstance(option.kind, Switch):
-        return click.option(
-            f"--{option.flag}/--no-{option.flag}", option.parameter, default=None, type=bool, help=text
-        )
-    return click.option(
-        f"--{option.flag}",
-        option.parameter,
-        multiple=isinstance(option.kind, Addresses),
-        metavar=option.kind.metavar,
-        help=text,
+def name_options() -> tuple[Option, ...]:
+    """How workloads get their names."""
+    d = Settings().names
+    return (
+        Option(
+            key="names.enabled",
+            kind=Switch(),
+            default=d.enabled,
+            help="Look up names of containers, pods, virtual machines and jobs.",
+            flag="names",
+        ),
+        Option(
+            key="names.hold",
+            kind=Duration("0s", "5m", "10s"),
+            default=d.hold_ns,
+            help="How long the series of a new workload wait for its name at most.",
+            flag="names.hold",
+        ),
+        Option(
+            key="names.slurm.job_folder",
+            kind=_PATH,
+            default=None,
+            help="Folder in which a Slurm prolog writes the facts of a job, under the host's root.",
+            flag="names.slurm.job-folder",
+            default_note="none",
+        ),
+        Option(
+            key="names.slurm.gpu_folder",
+            kind=_PATH,
+            default=None,
+            help="Folder in which a Slurm prolog writes the jobs of each GPU, as for dcgm-exporter.",
+            flag="names.slurm.gpu-folder",
+            default_note="none",
+        ),
+        Option(
+            key="names.kubelet.url",
+            kind=Text("an address such as https://127.0.0.1:10250", r"https://[^\s/]+(/[^\s]*)?"),
+            default=None,
+            help="The kubelet to ask for pods and their labels.",
+            flag="names.kubelet.url",
+            default_note="none: names come from files of the host",
+        ),
+        Option(
+            key="names.kubelet.token_file",
+            kind=_PATH,
+            default=d.kubelet.token_file,
+            help="File with the bearer token for the kubelet.",
+            flag="names.kubelet.token-file",
+        ),
+        Option(
+            key="names.kubelet.ca_file",
+            kind=_PATH,
+            default=d.kubelet.ca_file,
+            help="File with the authority that signed the kubelet's certificate.",
+            flag="names.kubelet.ca-file",
+        ),
+        Option(
+            key="names.kubelet.server_name",
+            kind=Text("a host name", r"[A-Za-z0-9._-]{1,253}"),
+            default=None,
+            help="Name that the kubelet's certificate has to carry.",
+            flag="names.kubelet.server-name",
+            default_note="the host of the address",
+        ),
+        Option(
+            key="names.kubelet.labels",
+            kind=Names(),
+            default=d.kubelet.labels,
+            help="Pod labels that become labels of `workload_info`, as a list in the file.",
+            flag="names.kubelet.labels",
+            default_note="none",
+        ),
     )
-
-
-def given(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """The flags that were given, as text by key; `parameters` is what click passed to the command."""
-    texts: dict[str, str] = {}
-    for option in (CONFIG_FILE, *options()):
-        value = parameters.get(option.parameter) if option.flag else None
-        if value is None or value == ():
-            continue
-        texts[option.key] = ",".join(value) if isinstance(value, tuple) else str(value).strip()
-    return texts

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from .options import CONFIG_FILE, Option, options
+from .option import Option
+from .options import CONFIG_FILE, options
 
 _HEAD = """\
 # Configuration
@@ -48,6 +49,7 @@ _SECTIONS = {
     "storage": "Storage",
     "attribution": "Attribution",
     "sensors": "Sensors",
+    "names": "Names",
     "carbon": "Carbon",
     "web": "Web",
     "log": "Log",

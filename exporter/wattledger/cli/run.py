@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from .. import app
+from .flags import EPILOG, given, settings_flags
 from .load import load_settings
-from .options import EPILOG, given, settings_flags
 
 log = logging.getLogger(__name__)
 

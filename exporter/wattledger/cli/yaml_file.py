@@ -10,8 +10,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ..errors import SettingsError
-from .kinds import Addresses
-from .options import Option
+from .option import Option
 
 _LARGEST_FILE_BYTES = 1 << 20
 _NULL = "tag:yaml.org,2002:null"
@@ -94,7 +93,7 @@ def _walk(
 
 def _text(path: str, node: Node, option: Option) -> str:
     """The text of a leaf; wrong types are told here, wrong values when the text is parsed."""
-    if isinstance(option.kind, Addresses) and isinstance(node, SequenceNode) and node.value:
+    if option.kind.is_list and isinstance(node, SequenceNode) and node.value:
         return ",".join(_text(path, item, option) for item in node.value)
     if isinstance(node, ScalarNode):
         quoted = node.style is not None

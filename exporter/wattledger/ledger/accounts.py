@@ -70,8 +70,9 @@ class Accounts:
         self._touched: list[Account] = []
         self._dormant_dump: msgspec.Raw | None = None
 
-    def configure(self, *, series_limit: int, grace_ns: int) -> None:
+    def configure(self, *, series_limit: int, grace_ns: int, hold_ns: int) -> None:
         """Change the bounds; series already shown stay until they end."""
+        self._hold_ns = hold_ns
         self._series_limit = series_limit
         self._grace_ns = grace_ns
 
@@ -161,6 +162,10 @@ class Accounts:
             account.cpu_ns += used_ns
             if crowded:
                 self._admission.note(workload.key, used_ns)
+
+    def living(self) -> list[Workload]:
+        """The workloads that have not ended."""
+        return [account.workload for account in self._open.values() if account.ended_ns is None]
 
     def not_shown(self, component: Component) -> Total:
         """What is booked to workload series that are not shown: expired, or held back."""

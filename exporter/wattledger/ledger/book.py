@@ -102,10 +102,10 @@ class Ledger:
         log.info("going on from the checkpoint", extra={"down_seconds": round(down_ns / S_NS, 3)})
 
     def configure(
-        self, *, series_limit: int, grace_ns: int, top: int, idle_watts: Mapping[str, float]
+        self, *, series_limit: int, grace_ns: int, hold_ns: int, top: int, idle_watts: Mapping[str, float]
     ) -> None:
         """Put reloaded settings in force."""
-        self.accounts.configure(series_limit=series_limit, grace_ns=grace_ns)
+        self.accounts.configure(series_limit=series_limit, grace_ns=grace_ns, hold_ns=hold_ns)
         self.processes.configure(top=top, grace_ns=grace_ns)
         self.idle.configure(idle_watts)
 

@@ -8,7 +8,10 @@ from typing import Protocol
 from ...model import Workload
 
 NAMED_KINDS = frozenset({"container", "pod", "vm", "job"})
-"""Kinds whose ids say little to a person; units, sessions and cgroups are called by their ids."""
+"""Kinds whose ids say little to a person: their series wait for a name."""
+
+ASKED_KINDS = NAMED_KINDS | {"session", "unit"}
+"""Kinds that sources are asked about; units and sessions are called by their ids, but may have a user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ...clock import Clock
 from ...model import S_NS, SourceHealth, Workload
-from .base import NAMED_KINDS, Names, NotYet, Resolver, ResolverError, Subject
+from .base import ASKED_KINDS, Names, NotYet, Resolver, ResolverError, Subject
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class NameService:
 
     def ask(self, workloads: Iterable[Workload]) -> None:
         """Have new workloads named; those of kinds that name themselves are passed over."""
-        wanted = [workload for workload in workloads if workload.kind in NAMED_KINDS]
+        wanted = [workload for workload in workloads if workload.kind in ASKED_KINDS]
         if not wanted:
             return
         folders = self.folders(wanted)
@@ -301,12 +301,15 @@ class NameService:
 
 
 def _merge(found: Workload, names: Names) -> Workload:
-    """`found` with its empty fields filled from `names`."""
+    """`found` with its empty fields filled from `names`; a user's name takes the place of the number."""
+    answers, known = dict(names.facts), dict(found.facts)
+    if known.get("user", "").isdigit():
+        known["user"] = answers.get("user", known["user"])
     return replace(
         found,
         name=found.name or names.name,
         pod_namespace=found.pod_namespace or names.pod_namespace,
         pod_name=found.pod_name or names.pod_name,
         container_name=found.container_name or names.container_name,
-        facts=tuple({**dict(names.facts), **dict(found.facts)}.items()),
+        facts=tuple({**answers, **known}.items()),
     )

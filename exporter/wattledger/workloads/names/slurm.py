@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 
@@ -70,7 +71,8 @@ class SlurmNames:
         gpus = self._gpus(job)
         tasks = self._tasks(subject.cgroup)
         started = self._from_environment(job, tasks)
-        if subject.cgroup and not written and started is None and not any(task.uid for task in tasks):
+        told = "name" in written or started is not None or any(task.uid for task in tasks)
+        if not told and os.path.isdir(subject.cgroup):  # where nobody is any more, nobody comes
             raise NotYet
         uid = _uid(subject, tasks)
         account = self._passwd.of(uid) if uid else None
