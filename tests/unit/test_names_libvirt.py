@@ -97,10 +97,27 @@ def test_a_broken_file_of_the_very_machine_is_said(tmp_path, files):
     assert caught.value.reason == "parse"
 
 
-def test_a_machine_in_a_container_is_not_looked_up_on_the_host(tmp_path, files):
-    """The host's libvirt has another machine of that number."""
+@pytest.fixture
+def cgroup(tmp_path):
+    """Puts a qemu with these arguments into a cgroup, and tells its folder."""
+
+    def start(*arguments):
+        process = tmp_path / "proc/9"
+        process.mkdir(parents=True)
+        (process / "status").write_text("Name:\tqemu\nUid:\t1\t1\t1\t1\n")
+        (process / "cmdline").write_text("".join(f"{argument}\0" for argument in ("qemu", *arguments)))
+        (tmp_path / "cgroup.procs").write_text("9\n")
+        return str(tmp_path)
+
+    return start
+
+
+def test_a_machine_in_a_container_is_not_looked_up_on_the_host(tmp_path, files, cgroup):
+    """The host's libvirt has another machine of that number and name; its uuid is not this one's."""
     files("web", running(3, "web"))
-    assert libvirt(tmp_path).resolve(vm("abc/qemu-3-web")) is None
+    folder = cgroup("-name", "guest=web")
+    assert libvirt(tmp_path).resolve(vm("qemu-3-web", cgroup=folder)).facts == (("uuid", UUID),)
+    assert libvirt(tmp_path).resolve(vm("abc/qemu-3-web", cgroup=folder)) == Names(name="web")
 
 
 def test_a_machine_without_file_and_process_is_not_ready(tmp_path):
@@ -108,16 +125,11 @@ def test_a_machine_without_file_and_process_is_not_ready(tmp_path):
         libvirt(tmp_path).resolve(vm("qemu-3-web", cgroup=str(tmp_path)))
 
 
-def test_names_with_slashes_leave_the_folder_alone(tmp_path):
+def test_names_with_slashes_leave_the_folder_alone(tmp_path, cgroup):
     """qemu may be told any name; libvirt has no file for such a one."""
     (tmp_path / "secret.xml").write_text(running(3, "secret"))
-    process = tmp_path / "proc/9"
-    process.mkdir(parents=True)
-    (process / "status").write_text("Name:\tqemu\nUid:\t1\t1\t1\t1\n")
-    (process / "cmdline").write_bytes(b"qemu\0-name\0guest=../../../secret\0")
-    (tmp_path / "cgroup.procs").write_text("9\n")
-    names = libvirt(tmp_path).resolve(vm("qemu-3-x", cgroup=str(tmp_path)))
-    assert names == Names(name="../../../secret")
+    folder = cgroup("-name", "guest=../../../secret")
+    assert libvirt(tmp_path).resolve(vm("qemu-3-x", cgroup=folder)) == Names(name="../../../secret")
 
 
 @pytest.mark.parametrize(
