@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from wattledger.carbon.intensity import Static
@@ -75,6 +75,7 @@ class ScriptedWorkloads:
     memory_bytes: dict[Workload, int] = field(default_factory=dict)
     reserved_cpus: dict[Workload, float] = field(default_factory=dict)
     broken: Exception | None = None
+    owner: dict[int, Workload] = field(default_factory=dict)
 
     def bear(self, workload: Workload) -> Workload:
         self.alive[workload] = True
@@ -88,6 +89,9 @@ class ScriptedWorkloads:
     def use(self, cpu_ns: Mapping[Workload, int]) -> None:
         for workload, used_ns in cpu_ns.items():
             self.pending[workload] = self.pending.get(workload, 0) + used_ns
+
+    def owners(self, pids: Collection[int]) -> dict[int, Workload]:
+        return {pid: self.owner[pid] for pid in pids if pid in self.owner}
 
     def scan(self) -> Usage:
         if self.broken is not None:

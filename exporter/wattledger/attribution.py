@@ -22,6 +22,26 @@ K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """One GPU board's interval: its energy, its idle floor, who used it and who holds memory on it.
+
+    `use` are relative weights, `holders` bytes; both may be empty.
+    """
+
+    device: str
+    energy_uj: int
+    span_ns: int
+    idle_floor_w: float = 0.0
+    use: Mapping[Workload, int] = field(default_factory=dict)
+    holders: Mapping[Workload, int] = field(default_factory=dict)
+
+    @property
+    def idle_uj(self) -> int:
+        """The idle part: what the floor explains, never more than there is."""
+        return _idle_uj(self.energy_uj, self.idle_floor_w, self.span_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """One interval: what the meters saw and what the workloads used.
 
@@ -31,6 +51,7 @@ class Frame:
     interval (a late reading covers more, one of two sockets missing covers less).
     `carried` is CPU time of earlier intervals whose energy only arrives now.
     `idle_floor_w` holds the idle power per component; a missing one counts as 0.
+    `boards` make up the energy of the component `gpu`, each with its own floor and users.
     """
 
     start_ns: int
@@ -41,13 +62,12 @@ class Frame:
     carried: Mapping[Component, Mapping[Workload, int]] = field(default_factory=dict)
     idle_floor_w: Mapping[Component, float] = field(default_factory=dict)
     usage: Usage
+    boards: tuple[Board, ...] = ()
 
     def idle_uj(self, component: Component) -> int:
         """The idle part of a component's energy: what its floor explains, never more than there is."""
-        energy_uj = self.energy_uj.get(component, 0)
         span_ns = self.span_ns.get(component, self.end_ns - self.start_ns)
-        floor_uj = round(self.idle_floor_w.get(component, 0.0) * span_ns * J_UJ / S_NS)
-        return min(energy_uj, max(0, floor_uj))
+        return _idle_uj(self.energy_uj.get(component, 0), self.idle_floor_w.get(component, 0.0), span_ns)
 
     def dynamic_uj(self, component: Component) -> int:
         """What is drawn above the idle floor."""
@@ -80,25 +100,42 @@ def attribute(frame: Frame, policy: IdlePolicy = "unallocated") -> list[Share]:
         recovered_uj = frame.recovered_uj.get(component, 0)
         if recovered_uj:
             shares.append(Share(UNATTRIBUTED, component, "", recovered_uj))
-        energy_uj = frame.energy_uj.get(component)
-        if energy_uj is None:
-            continue
-        idle_uj = frame.idle_uj(component)
-        use = _use(frame, component)
-        dynamic = apportion(energy_uj - idle_uj, use)
-        shares += [Share(workload, component, "dynamic", uj) for workload, uj in dynamic.items() if uj]
-        if not dynamic and energy_uj > idle_uj:
-            shares.append(Share(UNATTRIBUTED, component, "", energy_uj - idle_uj))
-        if idle_uj:
-            idle = apportion(idle_uj, _idle_weights(frame, component, policy, use)) or {IDLE: idle_uj}
-            shares += [Share(workload, component, "idle", uj) for workload, uj in idle.items() if uj]
+        if component == "gpu":
+            for board in frame.boards:
+                dynamic_uj = board.energy_uj - board.idle_uj
+                holders = _board_idle_weights(board, policy)
+                shares += _split(component, dynamic_uj, board.idle_uj, board.use, holders)
+        elif component in frame.energy_uj:
+            idle_uj, use = frame.idle_uj(component), _use(frame, component)
+            idle_weights = _idle_weights(frame, component, policy, use)
+            shares += _split(component, frame.dynamic_uj(component), idle_uj, use, idle_weights)
     return shares
 
 
+def _split(
+    component: Component,
+    dynamic_uj: int,
+    idle_uj: int,
+    use: Mapping[Workload, int],
+    idle_weights: Mapping[Workload, int],
+) -> list[Share]:
+    """The dynamic part by use, else unattributed; the idle part by its weights, else to `idle`."""
+    dynamic = apportion(dynamic_uj, use)
+    shares = [Share(workload, component, "dynamic", uj) for workload, uj in dynamic.items() if uj]
+    if not dynamic and dynamic_uj:
+        shares.append(Share(UNATTRIBUTED, component, "", dynamic_uj))
+    if idle_uj:
+        idle = apportion(idle_uj, idle_weights) or {IDLE: idle_uj}
+        shares += [Share(workload, component, "idle", uj) for workload, uj in idle.items() if uj]
+    return shares
+
+
+def _idle_uj(energy_uj: int, floor_w: float, span_ns: int) -> int:
+    return min(energy_uj, max(0, round(floor_w * span_ns * J_UJ / S_NS)))
+
+
 def _use(frame: Frame, component: Component) -> Mapping[Workload, int]:
-    """Who used the component, in nanoseconds of CPU time; GPUs have no use of their own yet."""
-    if component == "gpu":
-        return {}
+    """Who used the component, in nanoseconds of CPU time."""
     carried = frame.carried.get(component)
     if not carried:
         return frame.usage.cpu_ns
@@ -116,8 +153,23 @@ def _idle_weights(
         return use
     if policy == "memory" and component == "dram":
         return frame.usage.memory_bytes
-    if policy == "requests" and component != "gpu":
+    if policy == "requests":
         return _reserved(frame.usage)
+    return {}
+
+
+def _board_idle_weights(board: Board, policy: IdlePolicy) -> Mapping[Workload, int]:
+    """Who is charged with a board's idle part.
+
+    By use or by memory as for the rest; `requests` charges a board to the one workload that holds it alone.
+    """
+    if policy == "usage":
+        return board.use
+    if policy == "memory":
+        return board.holders
+    if policy == "requests":
+        holding = board.use.keys() | board.holders.keys()
+        return dict.fromkeys(holding, 1) if len(holding) == 1 else {}
     return {}
 
 

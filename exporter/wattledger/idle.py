@@ -93,13 +93,14 @@ def extrapolate(calmest: Minute, busiest: Minute, *, follows_cpu: bool) -> Floor
 class IdleFloor:
     """The idle floors of a node's components, learned from its own minutes.
 
+    A GPU board has a floor of its own, under the name `gpu/` and its device.
     `configured` watts win over anything observed.
     """
 
     def __init__(self, configured: Mapping[str, float] | None = None) -> None:
         self._configured = dict(configured or {})
-        self._declared: dict[Component, float] = {}
-        self._running: dict[Component, _Running] = {}
+        self._declared: dict[str, float] = {}
+        self._running: dict[str, _Running] = {}
 
     def configure(self, configured: Mapping[str, float]) -> None:
         """Replace the configured floors (watts by component)."""
@@ -107,11 +108,9 @@ class IdleFloor:
 
     def declare(self, idle_power_w: Mapping[Component, float]) -> None:
         """Set the idle power of components whose source knows it, as an estimate does; replaces the last."""
-        self._declared = dict(idle_power_w)
+        self._declared = {str(component): power_w for component, power_w in idle_power_w.items()}
 
-    def observe(
-        self, component: Component, wall_ns: int, dt_ns: int, energy_uj: int, utilisation: float
-    ) -> None:
+    def observe(self, component: str, wall_ns: int, dt_ns: int, energy_uj: int, utilisation: float) -> None:
         """Add one interval of `dt_ns` that ended at `wall_ns` (wall time)."""
         if dt_ns <= 0:
             return
@@ -125,7 +124,7 @@ class IdleFloor:
             running.busy = 0.0
             running.cached = None
 
-    def floor(self, component: Component) -> Floor | None:
+    def floor(self, component: str) -> Floor | None:
         """The floor now; None before anything was seen of the component."""
         if component in self._configured:
             return Floor(self._configured[component], "configured")
@@ -155,7 +154,7 @@ class IdleFloor:
         for component, hours in saved.items():
             kept = [hour for hour in hours if now - WINDOW_HOURS < hour.hour <= now]
             if kept:
-                self._running[component] = _Running(hours=kept)  # type: ignore[index]
+                self._running[component] = _Running(hours=kept)
 
 
 def _minute(running: _Running) -> Minute:

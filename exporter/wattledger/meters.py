@@ -41,12 +41,14 @@ class Meter:
 class Intake:
     """Energy per component since the last intake, over `span_ns` of time.
 
-    A component none of whose zones gave a value is missing. `changes` are zones whose health changed,
+    A component none of whose zones gave a value is missing. `boards` are the GPUs one by one, as energy and
+    time by device; they sum to the component `gpu`. `changes` are zones whose health changed,
     as (zone, what happened), for the log.
     """
 
     energy_uj: dict[Component, int]
     span_ns: dict[Component, int]
+    boards: dict[str, tuple[int, int]]
     changes: list[tuple[Zone, str]]
 
 
@@ -125,7 +127,9 @@ class Meters:
             else:
                 restarted.add(reading.zone.key)
         energies, spans = self._sum(steps, restarted)
-        return Intake(energy_uj=energies, span_ns=spans, changes=changes)
+        gpus = self._cover.components.get("gpu", ())
+        boards = {zone.device: steps[zone.key] for zone in gpus if zone.key in steps}
+        return Intake(energy_uj=energies, span_ns=spans, boards=boards, changes=changes)
 
     def rows(self) -> tuple[SensorRow, ...]:
         """Every zone ever seen in this boot, in the order of appearance."""

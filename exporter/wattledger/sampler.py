@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from .attribution import Frame, attribute
+from .attribution import Board, Frame, attribute
+from .boards import Boards
 from .carbon.intensity import IntensitySource
 from .clock import Clock
+from .gpu.records import BoardUse, GpuUsageSource
 from .ledger.book import Ledger
 from .meters import Intake, Meters
 from .model import S_NS, Component, Health, NodeRow, Price, Reading, Snapshot, Usage, Workload, Zone
@@ -82,6 +84,7 @@ class Sampler:
         self._self_clock = self_clock
         self._self_ns = self_clock()
         self._meters = Meters()
+        self._boards = Boards()
         self._interval = _Interval()
         self._latest: Snapshot | None = None
         self._sequence = 0
@@ -153,6 +156,8 @@ class Sampler:
                 self._names.settle(FIRST_NAMES_S)
         price = Price(intensity=self._policy.intensity.at(self._clock.wall_ns()), pue=self._policy.pue)
         frame = self._frame(intake, usage, began_ns)
+        if intake.boards and frame.energy_uj:
+            frame = replace(frame, boards=self._join_boards(intake))
         self._learn(frame)
         shares = attribute(frame, self._policy.idle)
         self._ledger.declare(self._meters.cover.components, node=bool(self._meters.cover.node))
@@ -185,6 +190,16 @@ class Sampler:
         self._meters.follow(zones, cover)
         self._ledger.idle.declare(_declared_idle(cover.components))
         self._interval.probed_ns = now_ns
+
+    def _join_boards(self, intake: Intake) -> tuple[Board, ...]:
+        """Each GPU board with its users; without a source of use it is nobody's."""
+        uses: list[BoardUse] = []
+        for sensor in self._active:
+            if isinstance(sensor, GpuUsageSource):
+                uses.extend(self._guard(f"{sensor.name} use", sensor.use) or ())
+        return self._boards.join(
+            intake.boards, uses, self._workloads.owners, self._ledger.idle, self._clock.wall_ns()
+        )
 
     def _read(self) -> list[Reading]:
         readings: list[Reading] = []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wattledger.attribution import Frame, apportion, attribute
+from wattledger.attribution import Board, Frame, apportion, attribute
 from wattledger.model import IDLE, Usage, Workload
 
 A = Workload(kind="container", id="a")
@@ -121,9 +121,53 @@ def test_a_late_reading_is_split_by_the_use_it_spans():
     assert shares["idle", "", "cpu", "idle"] == 20 * J
 
 
-def test_boards_without_a_known_user_stay_unattributed():
+def boards_frame(*boards):
+    energy_uj = sum(board.energy_uj for board in boards)
+    return frame({"gpu": energy_uj} if boards else {}, {A: S}, boards=boards)
+
+
+def test_a_board_without_a_known_user_stays_unattributed():
     """GPU energy is never charged by CPU time."""
-    assert booked(attribute(frame({"gpu": 100 * J}, {A: S}))) == {("unattributed", "", "gpu", ""): 100 * J}
+    shares = booked(attribute(boards_frame(Board(device="x", energy_uj=100 * J, span_ns=10 * S))))
+    assert shares == {("unattributed", "", "gpu", ""): 100 * J}
+
+
+def test_each_board_is_split_by_its_own_use_above_its_own_floor():
+    """100 J over 4 W and 3 to 1 on one board, 50 J of somebody else on the other."""
+    shared = Board(device="x", energy_uj=100 * J, span_ns=10 * S, idle_floor_w=4.0, use={A: 3, B: 1})
+    own = Board(device="y", energy_uj=50 * J, span_ns=10 * S, use={B: 7})
+    totals = {}
+    for share in attribute(boards_frame(shared, own)):
+        key = (share.workload.kind, share.workload.id, share.mode)
+        totals[key] = totals.get(key, 0) + share.energy_uj
+    assert totals == {
+        ("container", "a", "dynamic"): 45 * J,
+        ("container", "b", "dynamic"): 65 * J,
+        ("idle", "", "idle"): 40 * J,
+    }
+
+
+@pytest.mark.parametrize(
+    ("policy", "holder"),
+    [("unallocated", "idle"), ("usage", "a"), ("memory", "b"), ("requests", "idle")],
+)
+def test_a_boards_idle_energy_follows_the_policy(policy, holder):
+    """A uses it, B holds memory on it: who is charged with 40 J of idle energy."""
+    board = Board(
+        device="x", energy_uj=100 * J, span_ns=10 * S, idle_floor_w=4.0, use={A: 1}, holders={B: 1000}
+    )
+    idle = [share for share in attribute(boards_frame(board), policy) if share.mode == "idle"]
+    assert [(share.workload.id or share.workload.kind, share.energy_uj) for share in idle] == [
+        (holder, 40 * J)
+    ]
+
+
+def test_a_board_held_by_one_workload_is_charged_to_it_whole():
+    board = Board(
+        device="x", energy_uj=100 * J, span_ns=10 * S, idle_floor_w=4.0, use={A: 1}, holders={A: 1000}
+    )
+    shares = booked(attribute(boards_frame(board), "requests"))
+    assert shares == {("container", "a", "gpu", "dynamic"): 60 * J, ("container", "a", "gpu", "idle"): 40 * J}
 
 
 def test_idle_is_one_shared_record():

@@ -285,3 +285,13 @@ def test_a_users_name_takes_the_place_of_the_number(service_of):
     service = service_of(Source("users", {"18": Names(facts=(("user", "alice"), ("uid", "1000")))}))
     service.ask([session])
     assert dict(answers(service)[session.key].names.facts) == {"user": "alice", "uid": "1000"}
+
+
+def test_a_sources_name_takes_the_place_of_the_one_in_the_path(service_of):
+    """The cgroup of a VM cuts its name; libvirt knows the whole one, and later sources do not change it."""
+    guest = Workload(kind="vm", id="qemu-3-fed", name="fed")
+    service = service_of(
+        Source("libvirt", {guest.id: Names(name="fedora")}), Source("other", {guest.id: Names(name="x")})
+    )
+    service.ask([guest])
+    assert answers(service)[guest.key].names.name == "fedora"

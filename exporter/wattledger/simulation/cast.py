@@ -146,6 +146,18 @@ def _ml(profile: HostProfile) -> list[Role]:
         )
         for board in boards[half : half + 2]
     ]
+    embedder = _pod(
+        "ml",
+        "embed",
+        "server",
+        SERVICE,
+        threads=2,
+        low=0.2,
+        high=0.8,
+        peak_hour=16.0,
+        gpu=boards[half : half + 1],
+        gpu_busy=0.15,
+    )
     train = Role(
         kind="job",
         name="train-vision",
@@ -162,7 +174,7 @@ def _ml(profile: HostProfile) -> list[Role]:
         gpu=boards[:half],
         gpu_busy=0.85,
     )
-    return [*serving, train]
+    return [*serving, embedder, train]
 
 
 def _batch(_: HostProfile) -> list[Role]:

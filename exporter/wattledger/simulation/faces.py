@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from random import Random
 
+from ..gpu.records import BoardUse, ProcessShare
 from ..model import EXITED, J_UJ, S_NS, Finding, Probe, Reading, Usage, Workload, Zone
 from .host import SimulatedHost
 from .load import Task
@@ -15,6 +16,7 @@ PACKAGE_RANGE_UJ = 262_143_328_850  # Intel server, energy unit 61 uJ
 DRAM_RANGE_UJ = 65_712_999_613  # Intel server memory, 15.3 uJ
 EARLY_WRAP_J = 30_000
 GPU_MODEL = "NVIDIA H100 80GB HBM3"
+GPU_MEMORY_BYTES = 40 << 30
 IDLE_W_PER_CPU, FULL_W_PER_CPU = 1.2, 4.0
 
 
@@ -62,6 +64,24 @@ class SimulatedSensor:
             )
         return readings
 
+    def use(self) -> Sequence[BoardUse]:
+        """Who uses each board now, as a driver's process list and utilisation would tell."""
+        uses = []
+        for zone, _ in self._zones:
+            if zone.covers != "gpu":
+                continue
+            board = int(dict(zone.attributes)["index"])
+            holders = [task for task in self._host.tasks if board in task.role.gpu]
+            busy = [task for task in holders if task.load > 0.0]
+            uses.append(
+                BoardUse(
+                    device=zone.device,
+                    shares=tuple(ProcessShare(_pid(t.workload), round(t.gpu_busy * 1000)) for t in busy),
+                    holders=tuple((_pid(t.workload), GPU_MEMORY_BYTES) for t in holders),
+                )
+            )
+        return uses
+
     def _energy_uj(self, zone: Zone) -> int:
         host = self._host
         if zone.covers == "gpu":
@@ -88,6 +108,11 @@ class SimulatedWorkloads:
         self._holdings = holdings
         self._seen: dict[Task, int] | None = None
         self._gone_ns = 0
+
+    def owners(self, pids: Collection[int]) -> dict[int, Workload]:
+        """The workloads behind the processes that `SimulatedSensor.use` names."""
+        by_pid = {_pid(task.workload): task.workload for task in self._host.tasks if task.role.gpu}
+        return {pid: by_pid[pid] for pid in pids if pid in by_pid}
 
     def scan(self) -> Usage:
         """Take one scan; the first one only reports who is there."""
@@ -204,3 +229,8 @@ def _memory(tasks: dict[Task, int]) -> dict[Workload, int]:
 
 def _reserved(tasks: dict[Task, int]) -> dict[Workload, float]:
     return {task.workload: task.role.reserved_cpus for task in tasks if task.role.reserved_cpus > 0}
+
+
+def _pid(workload: Workload) -> int:
+    """A pid for the one GPU process of a simulated workload, from its identity alone."""
+    return 10_000 + int(sha256(workload.id.encode()).hexdigest()[:6], 16)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from ..model import Usage
+from ..model import Usage, Workload
 
 
 class WorkloadSource(Protocol):
@@ -12,3 +13,6 @@ class WorkloadSource(Protocol):
 
     def scan(self) -> Usage:
         """Take one scan, skipping single unreadable entries; raises OSError only when nothing can be read."""
+
+    def owners(self, pids: Collection[int]) -> Mapping[int, Workload]:
+        """The workload of each of these processes, as far as it is known."""

@@ -89,6 +89,16 @@ class HostWorkloads:
             if node.workload is not None and node.workload in wanted
         }
 
+    def owners(self, pids: Collection[int]) -> dict[int, Workload]:
+        """The workload of each of these processes that is alive and whose cgroup is known."""
+        found: dict[int, Workload] = {}
+        for pid in pids:
+            path = self._path_of(self._times.membership(pid))
+            workload = self._owner_of(path, False) if path else None
+            if workload is not None:
+                found[pid] = workload
+        return found
+
     def scan(self) -> Usage:
         """Take one scan; raises OSError when the host's own counters cannot be read.
 

@@ -247,7 +247,7 @@ class NameService:
                 return True
             self._calling = None
             if names is not None:
-                task.found = _merge(task.found, names)
+                task.found = _merge(task.found, names, task.subject.workload)
                 self._health[resolver.name].answers += 1
         if failure is not None:
             self._note(resolver, failure.reason, str(failure))
@@ -300,14 +300,18 @@ class NameService:
             )
 
 
-def _merge(found: Workload, names: Names) -> Workload:
-    """`found` with its empty fields filled from `names`; a user's name takes the place of the number."""
+def _merge(found: Workload, names: Names, given: Workload) -> Workload:
+    """`found` with its empty fields filled from `names`.
+
+    A source's name takes the place of the one in the cgroup's path, which may be cut or escaped (`given`),
+    and a user's name that of the number.
+    """
     answers, known = dict(names.facts), dict(found.facts)
     if known.get("user", "").isdigit():
         known["user"] = answers.get("user", known["user"])
     return replace(
         found,
-        name=found.name or names.name,
+        name=names.name if names.name and found.name == given.name else found.name,
         pod_namespace=found.pod_namespace or names.pod_namespace,
         pod_name=found.pod_name or names.pod_name,
         container_name=found.container_name or names.container_name,

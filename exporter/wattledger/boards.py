@@ -1,0 +1,78 @@
+"""GPU boards of one interval: their energy joined with the workloads that used them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from .attribution import Board
+from .gpu.records import BoardUse
+from .idle import IdleFloor
+from .model import EXITED, Workload
+
+Owners = Callable[[Collection[int]], Mapping[int, Workload]]
+
+
+class Boards:
+    """Maps the processes on GPU boards to workloads, from one interval to the next.
+
+    A process that is gone when its use is told belongs to the workload it had in the interval before;
+    one that was never seen alive counts as `exited`.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, Workload] = {}
+
+    def join(
+        self,
+        energies: Mapping[str, tuple[int, int]],
+        uses: Iterable[BoardUse],
+        owners: Owners,
+        idle: IdleFloor,
+        wall_ns: int,
+    ) -> tuple[Board, ...]:
+        """The boards that have an energy, with their users and idle floors.
+
+        `energies` are microjoules and nanoseconds by device. A board's idle floor is learned from the
+        intervals in which nobody used it, so a board that always works has none.
+        """
+        by_device = {use.device: use for use in uses}
+        pids = {share.pid for use in by_device.values() for share in use.shares}
+        pids |= {pid for use in by_device.values() for pid, _ in use.holders}
+        found = dict(owners(pids)) if pids else {}
+        of_pid = {pid: found.get(pid) or self._known.get(pid, EXITED) for pid in pids}
+        self._known = of_pid
+        boards = []
+        for device, (energy_uj, span_ns) in energies.items():
+            use = by_device.get(device)
+            shares: dict[Workload, int] = {}
+            holders: dict[Workload, int] = {}
+            if use is not None:
+                for share in use.shares:
+                    _add(shares, of_pid[share.pid], share.weight)
+                for pid, held_bytes in use.holders:
+                    _add(holders, of_pid[pid], held_bytes)
+                if not shares:
+                    idle.observe(f"gpu/{device}", wall_ns, span_ns, energy_uj, 0.0)
+            boards.append(
+                Board(
+                    device=device,
+                    energy_uj=energy_uj,
+                    span_ns=span_ns,
+                    idle_floor_w=_floor_w(device, use, idle),
+                    use=shares,
+                    holders=holders,
+                )
+            )
+        return tuple(boards)
+
+
+def _floor_w(device: str, use: BoardUse | None, idle: IdleFloor) -> float:
+    if use is not None and use.idle_power_w is not None:
+        return use.idle_power_w
+    floor = idle.floor(f"gpu/{device}")
+    return floor.power_w if floor is not None else 0.0
+
+
+def _add(totals: dict[Workload, int], workload: Workload, amount: int) -> None:
+    if amount > 0:
+        totals[workload] = totals.get(workload, 0) + amount

@@ -1,0 +1,1 @@
+"""GPUs: who used which board."""
