@@ -58,7 +58,7 @@ class Boards:
                     device=device,
                     energy_uj=energy_uj,
                     span_ns=span_ns,
-                    idle_floor_w=_floor_w(device, use, idle),
+                    idle_floor_w=_floor_w(device, use, idle, len(energies)),
                     use=shares,
                     holders=holders,
                 )
@@ -66,7 +66,11 @@ class Boards:
         return tuple(boards)
 
 
-def _floor_w(device: str, use: BoardUse | None, idle: IdleFloor) -> float:
+def _floor_w(device: str, use: BoardUse | None, idle: IdleFloor, boards: int) -> float:
+    """Configured watts of the component are shared evenly by its boards."""
+    configured = idle.floor("gpu")
+    if configured is not None:
+        return configured.power_w / boards
     if use is not None and use.idle_power_w is not None:
         return use.idle_power_w
     floor = idle.floor(f"gpu/{device}")

@@ -79,6 +79,15 @@ def test_the_idle_floor_of_a_board_is_learned_while_nobody_uses_it(node):
     busy = draw(node, 300, use((11, 1)))
     assert workload_uj(busy, id=A.id, mode="dynamic") == 50 * J
     assert workload_uj(busy) == node_uj(busy)
+    assert [(row.idle_power_w, row.idle_source) for row in busy.nodes] == [(50.0, "observed")]
+
+
+def test_configured_watts_are_shared_by_the_boards_and_shown(node):
+    """30 W configured, one board: 5 s of 50 W are 150 J idle and 100 J of its user."""
+    node.ledger.idle.configure({"gpu": 30.0})
+    snapshot = draw(node, 250, use((11, 1)))
+    assert workload_uj(snapshot, id=A.id, mode="dynamic") == 100 * J
+    assert [row.idle_power_w for row in snapshot.nodes] == [30.0]
 
 
 def test_a_board_that_always_works_has_no_idle_floor(node):

@@ -12,7 +12,7 @@ import msgspec
 
 from ..attribution import Frame
 from ..clock import Clock
-from ..idle import Hour, IdleFloor
+from ..idle import Floor, Hour, IdleFloor
 from ..meters import Meters
 from ..model import (
     COMPONENTS,
@@ -152,7 +152,7 @@ class Ledger:
             if total is None:
                 continue
             not_shown = self.accounts.not_shown(component)
-            floor = self.idle.floor(component)
+            floor = self.idle.floor(component) or _boards_floor(component, frame)
             energy_uj = frame.energy_uj.get(component)
             span_ns = frame.span_ns.get(component, frame.end_ns - frame.start_ns)
             rows.append(
@@ -241,3 +241,9 @@ class Ledger:
             log.warning("idle floors start anew", extra={"path": path, "reason": str(error)})
             return
         self.idle.load(saved, self._clock.wall_ns())
+
+
+def _boards_floor(component: Component, frame: Frame) -> Floor | None:
+    """The idle power of the GPU boards together, as far as it is known."""
+    known_w = [board.idle_floor_w for board in frame.boards if board.idle_floor_w]
+    return Floor(sum(known_w), "observed") if component == "gpu" and known_w else None
