@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ..hostfs import read_bytes
-
-_READ_LIMIT = 256 * 1024
+_CHUNK = 32 * 1024  # a larger buffer would be mapped and unmapped at every read
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
@@ -29,7 +27,7 @@ class HostStat:
 def read_stat(procfs: str) -> HostStat:
     """Read `stat` once; raises OSError when it cannot be read or has no `cpu` line."""
     path = f"{procfs}/stat"
-    data = read_bytes(path, _READ_LIMIT)
+    data = _read_whole(path)
     head = data[: data.find(b"\n")].split()
     try:
         if head[0] != b"cpu":
@@ -44,6 +42,18 @@ def read_stat(procfs: str) -> HostStat:
         cpus=max(1, data.count(b"\ncpu")),
         forks=_forks(data),
     )
+
+
+def _read_whole(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = chunk = os.read(fd, _CHUNK)
+        while len(chunk) == _CHUNK:
+            chunk = os.read(fd, _CHUNK)
+            data += chunk
+        return data
+    finally:
+        os.close(fd)
 
 
 def _forks(data: bytes) -> int | None:
