@@ -116,6 +116,23 @@ class Podman:
         pid = int(self._podman("inspect", "--format={{.State.Pid}}", ident))
         return Container(ident, pid)
 
+    def configure_root(self) -> Path:
+        """Make the storage folder a root under which `--path.rootfs` finds this podman's store."""
+        folder = self._folder / "etc/containers"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "storage.conf").write_text(
+            '[storage]\ndriver = "vfs"\ngraphroot = "/storage"\nrunroot = "/run"\n'
+        )
+        return self._folder
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a container another name."""
+        self._podman("rename", old, new)
+
+    def name_of(self, container: Container) -> str:
+        """The name podman shows."""
+        return self._podman("inspect", "--format={{.Name}}", container.id)
+
     def remove(self, container: Container) -> None:
         """Kill and remove it; it and its cgroup are gone afterwards."""
         self._podman("rm", "--force", "--time=0", container.id)

@@ -80,7 +80,7 @@ def build_names(settings: Settings, clock: Clock, workloads: WorkloadSource | No
     if not settings.names.enabled or not isinstance(workloads, HostWorkloads):
         return None
     resolvers = build_resolvers(settings.paths, clock, settings.names)
-    return NameService(resolvers, clock, folders=workloads.folders)
+    return NameService(resolvers, clock, folders=workloads.folders, refresh_ns=settings.names.refresh_ns)
 
 
 def build_ledger(

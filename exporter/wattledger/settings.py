@@ -119,12 +119,14 @@ class KubeletSettings:
 class NameSettings:
     """How workloads get their names.
 
-    `hold_ns` is how long a new workload's series wait for theirs. The Slurm folders are those a prolog
+    `hold_ns` is how long a new workload's series wait for theirs; every `refresh_ns` all sources are
+    asked again, for renames. The Slurm folders are those a prolog
     writes: facts of a job by its id, and jobs by GPU as dcgm-exporter reads them.
     """
 
     enabled: bool = True
     hold_ns: int = 10 * S_NS
+    refresh_ns: int = 120 * S_NS
     slurm_job_folder: str | None = None
     slurm_gpu_folder: str | None = None
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)

@@ -144,6 +144,7 @@ def _build(values: Mapping[str, Any], given: Mapping[str, Given], config_file: s
         names=NameSettings(
             enabled=values["names.enabled"],
             hold_ns=values["names.hold"],
+            refresh_ns=values["names.refresh"],
             slurm_job_folder=values["names.slurm.job_folder"],
             slurm_gpu_folder=values["names.slurm.gpu_folder"],
             kubelet=KubeletSettings(

@@ -241,6 +241,13 @@ def name_options() -> tuple[Option, ...]:
             flag="names.hold",
         ),
         Option(
+            key="names.refresh",
+            kind=Duration("1s", "1d", "2m"),
+            default=d.refresh_ns,
+            help="How often all names are looked up again, for renames.",
+            flag="names.refresh",
+        ),
+        Option(
             key="names.slurm.job_folder",
             kind=_PATH,
             default=None,

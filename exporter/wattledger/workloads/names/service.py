@@ -24,7 +24,6 @@ Key = tuple[str, str]
 Folders = Callable[[Collection[Workload]], Mapping[Workload, str]]
 
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
-REFRESH_NS = 120 * S_NS
 STUCK_NS = 10 * S_NS
 PENDING_LIMIT = 10_000
 
@@ -70,11 +69,13 @@ class NameService:
         clock: Clock,
         *,
         folders: Folders | None = None,
+        refresh_ns: int = 120 * S_NS,
         stuck_ns: int = STUCK_NS,
     ) -> None:
         self.folders = folders or (lambda _: {})
         self._resolvers = tuple(resolvers)
         self._clock = clock
+        self._refresh_ns = refresh_ns
         self._stuck_ns = stuck_ns
         self._lock = threading.Condition()
         self._sequence = count()
@@ -274,7 +275,7 @@ class NameService:
             task.attempts += 1
             task.waiting = waiting
         else:
-            due_ns = now_ns + REFRESH_NS
+            due_ns = now_ns + self._refresh_ns
             task.attempts = len(RETRY_S)
             task.waiting = self._resolvers
             task.found = task.subject.workload
