@@ -54,6 +54,18 @@ def _hwmon(context: BuildContext) -> Sensor:
     return Hwmon(context.hostfs, context.clock)
 
 
+def _amdgpu(context: BuildContext) -> Sensor:
+    from .amdgpu import AmdGpu
+
+    return AmdGpu(context.hostfs, context.clock)
+
+
+def _intelgpu(context: BuildContext) -> Sensor:
+    from .intelgpu import IntelGpu
+
+    return IntelGpu(context.hostfs, context.clock)
+
+
 def _estimate(context: BuildContext) -> Sensor:
     from .estimate import Estimate
 
@@ -64,6 +76,8 @@ COLLECTORS: tuple[Collector, ...] = (
     Collector("powercap", True, _powercap, "Intel and AMD RAPL counters through sysfs"),
     Collector("perf", True, _perf, "RAPL counters through perf_event_open, where sysfs may not be read"),
     Collector("hwmon", True, _hwmon, "power and energy sensors of hwmon chips"),
+    Collector("amdgpu", True, _amdgpu, "AMD graphics cards: power and processes through sysfs and /proc"),
+    Collector("intelgpu", True, _intelgpu, "Intel graphics cards: energy and processes, sysfs and /proc"),
     Collector("estimate", True, _estimate, "CPU power from utilisation, where nothing measures it"),
 )
 
