@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import platform
 import signal
 import threading
@@ -29,6 +28,7 @@ from .sensors.cover import Cover, choose_cover
 from .sensors.registry import build_sensors
 from .settings import Settings
 from .simulation.demo import SimulatedNode, simulated_nodes
+from .storage import check_storage
 from .systemd import Notifier
 from .workloads.base import WorkloadSource
 from .workloads.names.base import NAMED_KINDS
@@ -305,32 +305,6 @@ def inspect(settings: Settings, seconds: float, sleep: Callable[[float], None]) 
     findings += build_workloads(settings, clock).diagnose()
     findings += check_storage(settings.storage.path)
     return Inspection(findings=tuple(findings), cover=cover, readings=after, power_w=power_w)
-
-
-def check_storage(path: str | None) -> list[Finding]:
-    """Whether the state directory can be used, as a finding."""
-    if path is None:
-        return [
-            Finding(
-                sensor="storage",
-                subject="state directory",
-                status="absent",
-                why="none configured: counters start anew with every start",
-                fix="wattledger run --storage.path /var/lib/wattledger",
-            )
-        ]
-    probe = path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path))
-    if os.access(probe, os.W_OK | os.X_OK):
-        return [Finding(sensor="storage", subject=path, status="usable", why="writable")]
-    return [
-        Finding(
-            sensor="storage",
-            subject=path,
-            status="denied",
-            why="not writable for this user",
-            fix=f"install -d -o {os.getuid()} {path}",
-        )
-    ]
 
 
 class Demo:

@@ -116,7 +116,8 @@ def configure(level: Level, format: Format, stream: TextIO | None = None) -> Non
     """Send every log line of this process to `stream` (stderr by default); may be called again.
 
     Wattledger's own loggers follow `level`. Other libraries are heard from `warn` up, or from `level`
-    where that is higher, and at `debug` in full; uvicorn's access log is not wanted at all.
+    where that is higher, and at `debug` in full. Of uvicorn only errors are: it warns of every request
+    that is none, so that anyone who reaches the port could fill the log. Its access log is not wanted.
     """
     handler = StderrHandler(stream if stream is not None else sys.stderr)
     handler.setFormatter(JsonFormatter() if format == "json" else LogfmtFormatter())
@@ -130,5 +131,5 @@ def configure(level: Level, format: Format, stream: TextIO | None = None) -> Non
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.setLevel(logging.NOTSET)
+        logger.setLevel(logging.NOTSET if level == "debug" else logging.ERROR)
         logger.propagate = name != "uvicorn.access"

@@ -208,6 +208,21 @@ def test_check_follows_the_collectors_that_are_switched_off(metered: Path) -> No
     assert run("check", "--seconds=0.1", "--no-collector.powercap", *paths(metered)).returncode == 1
 
 
+def test_check_tries_to_write_below_the_state_directory(host: Path, tmp_path: Path) -> None:
+    """Root passes every test of permissions; a file in the way and a file system without files are told."""
+
+    def storage(path: Path) -> dict[str, str]:
+        done = run("check", "--seconds=0.1", "--format=json", f"--storage.path={path}", *paths(host))
+        return next(one for one in json.loads(done.stdout)["findings"] if one["sensor"] == "storage")
+
+    (tmp_path / "file").touch()
+    assert storage(tmp_path / "new/state")["status"] == "usable"
+    assert storage(tmp_path / "file")["why"].endswith("Not a directory; give another --storage.path")
+    assert storage(tmp_path / "file/state")["status"] == "failed"
+    assert storage(Path("/proc/wattledger"))["status"] != "usable"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "host"]
+
+
 def test_check_fits_a_terminal_of_80_columns_without_colour(metered: Path) -> None:
     """Only a command to copy may be longer; escape codes are for terminals."""
     done = run("check", "--seconds=0.1", *paths(metered))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import http.client
+import io
 import json
 import signal
 import socket
@@ -23,6 +24,7 @@ from wattledger.errors import SettingsError
 from wattledger.exposition.freshness import MAX_WAIT_S, wait_of
 from wattledger.exposition.http import MAX_REQUESTS, NodeView, make_app
 from wattledger.exposition.server import Server, bind_all
+from wattledger.logs import configure
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -448,6 +450,22 @@ def test_a_connection_that_never_asks_is_closed(clock):
     ):
         silent.sendall(b"GET /met")
         assert silent.recv(1) == b""
+
+
+def test_what_is_no_request_writes_no_log_line(clock):
+    """Whoever reaches the port could otherwise fill the disk with log lines."""
+    log = io.StringIO()
+    configure("info", "logfmt", log)
+    websocket = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    try:
+        with serving(app_of(Source(snapshot()), clock)) as server:
+            for sent in (b"\x16\x03\x01\r\n\r\n", websocket):
+                with socket.create_connection(("127.0.0.1", port_of(server)), timeout=10) as connection:
+                    connection.sendall(sent)
+                    assert connection.recv(9) == b"HTTP/1.1 "
+    finally:
+        configure("info", "logfmt")
+    assert log.getvalue() == ""
 
 
 def test_signal_handlers_stay_those_of_the_application(clock):

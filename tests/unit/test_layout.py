@@ -25,7 +25,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = (
     ("__init__",),
     ("model", "clock", "hostfs", "errors"),
-    ("settings", "logs", "systemd"),
+    ("settings", "logs", "systemd", "storage"),
     ("gpu",),
     ("counters", "sensors", "workloads", "simulation"),
     ("meters", "attribution", "idle", "carbon", "boards"),

@@ -168,7 +168,8 @@ def test_the_web_servers_errors_come_in_our_format_and_its_access_log_does_not(s
     configure("info", "logfmt", stream)
     logging.getLogger("uvicorn.error").error("bad request")
     logging.getLogger("uvicorn.access").error("GET /metrics")
-    assert [parse(line)["logger"] for line in stream.getvalue().splitlines()] == ["uvicorn.error"]
+    logging.getLogger("uvicorn.error").warning("not a request")
+    assert [parse(line)["msg"] for line in stream.getvalue().splitlines()] == ["bad request"]
 
 
 def test_a_stream_that_fails_does_not_stop_the_agent(stream, capsys) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -179,11 +180,23 @@ def test_the_state_directory_of_systemd_is_the_last_resort(load) -> None:
     assert load("storage: {path: /srv}", **systemd).storage.path == "/srv"
 
 
-def test_cgroups_are_looked_for_under_the_given_sysfs(load) -> None:
+def test_cgroups_are_looked_for_under_the_given_sysfs(load, tmp_path: Path) -> None:
     """In a container, one flag moves both, unless the other is given too."""
-    assert load(flags={"path.sysfs": "/host/sys"}).paths.cgroupfs == "/host/sys/fs/cgroup"
-    both = {"path.sysfs": "/host/sys", "path.cgroupfs": "/cg", "path.procfs": "/p", "path.rootfs": "/r"}
-    assert load(flags=both).paths == HostFS(procfs="/p", sysfs="/host/sys", cgroupfs="/cg", rootfs="/r")
+    roots = {name: str(tmp_path / name) for name in ("procfs", "sysfs", "cgroupfs", "rootfs")}
+    for root in roots.values():
+        os.mkdir(root)
+    assert load(flags={"path.sysfs": roots["sysfs"]}).paths.cgroupfs == f"{roots['sysfs']}/fs/cgroup"
+    both = {f"path.{name}": root for name, root in roots.items()}
+    assert load(flags=both).paths == HostFS(**roots)
+
+
+@pytest.mark.parametrize("name", ["procfs", "sysfs", "cgroupfs", "rootfs"])
+def test_a_root_that_is_not_there_is_refused(load, tmp_path: Path, name: str) -> None:
+    """The agent would run on and show a host that does nothing."""
+    missing = tmp_path / "host"
+    message = rf"^--path\.{name}: {re.escape(str(missing))} is no folder that can be reached; give the place"
+    with pytest.raises(SettingsError, match=message):
+        load(flags={f"path.{name}": str(missing)})
 
 
 def test_an_intensity_without_a_provider_is_static(load) -> None:

@@ -48,6 +48,7 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str]) -> Setti
         given["storage.path"] = Given(state, "$STATE_DIRECTORY")
     values = {key: option.default for key, option in table.items()}
     values |= {key: _parse(table[key], one) for key, one in given.items()}
+    _check_roots(given)
     _check_together(given, values)
     return _build(values, given, config_file)
 
@@ -76,6 +77,16 @@ def _parse(option: Option, given: Given) -> Any:
         shown = given.text if len(given.text) <= 60 else given.text[:57] + "..."
         quoted = '"' + shown.encode("unicode_escape").decode("ascii") + '"'
         raise SettingsError(f"{given.origin}: {quoted} is not accepted; give {option.kind.accepts}") from None
+
+
+def _check_roots(given: Mapping[str, Given]) -> None:
+    """A mistyped or unmounted root would show a host without work, meters or names."""
+    for key, one in given.items():
+        if key.startswith("path.") and not os.path.isdir(one.text):
+            raise SettingsError(
+                f"{one.origin}: {one.text} is no folder that can be reached;"
+                " give the place where that of the host is mounted"
+            )
 
 
 def _check_together(given: Mapping[str, Given], values: Mapping[str, Any]) -> None:

@@ -55,7 +55,7 @@ class Server:
             lifespan="off",
             interface="asgi3",
             log_config=None,
-            log_level="warning",
+            log_level=None,  # the application's to choose
             access_log=False,
             proxy_headers=False,
             date_header=False,
