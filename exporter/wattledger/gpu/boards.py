@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
 
+from ..clock import Clock
 from ..errors import SensorError
 from . import nvml, pci
 from .energy import EnergyMeter, Moment
@@ -14,25 +14,23 @@ from .usage import BoardUsage
 FACTS_EVERY_NS = 60_000_000_000
 
 
-def now() -> Moment:
-    """The boot time and the wall time."""
-    return Moment(time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns() // 1000)
-
-
 class Board:
     """One board and everything remembered of it; `report` never raises for the state of this board."""
 
-    def __init__(self, handle: nvml.Handle, procfs: str, sysfs: str, worker: str) -> None:
+    def __init__(
+        self, handle: nvml.Handle, *, procfs: str, sysfs: str, generation: str, clock: Clock
+    ) -> None:
         """Ask the board who it is; raises SensorError when it does not say."""
         self.pci = nvml.pci_address(handle)
         self.uuid = nvml.uuid(handle)
         self._handle = handle
         self._sysfs = sysfs
-        self._worker = worker
+        self._generation = generation
+        self._clock = clock
         self._index = nvml.index_of(handle)
         self._model = nvml.model(handle)
         self._energy = EnergyMeter(handle)
-        self._usage = BoardUsage(handle, procfs, now().wall_us)
+        self._usage = BoardUsage(handle, procfs, self._now().wall_us)
         self._facts_ns: int | None = None
         self._limit_mw: int | None = None
         self._persistent: bool | None = None
@@ -44,9 +42,9 @@ class Board:
         if pci.asleep(self._sysfs, self.pci):
             return self.down(ASLEEP)
         try:
-            energy = self._energy.read(now)
+            energy = self._energy.read(self._now)
             self._learn_facts(energy.at_ns)
-            self._usage.look(now().wall_us)
+            self._usage.look(self._now().wall_us)
         except SensorError as error:
             if error.reason in nvml.ENDED:
                 raise
@@ -60,13 +58,13 @@ class Board:
             at_ns=energy.at_ns,
             energy_uj=energy.energy_uj,
             source=energy.source,
-            load=load if energy.source == "counter" else self._worker,
+            load=load if energy.source == "counter" else self._generation,
             check_ratio=self._energy.check_ratio,
             limit_mw=self._limit_mw,
             persistent=self._persistent,
             mig=usage.mig,
             use_known=usage.known,
-            busy_us=usage.busy_us,
+            busy_us=dict(usage.busy_us),
             holders=usage.holders,
             quality=usage.quality,
             instances=usage.instances,
@@ -79,13 +77,16 @@ class Board:
             index=self._index,
             pci=self.pci,
             model=self._model,
-            at_ns=now().boottime_ns,
+            at_ns=self._clock.boottime_ns(),
             failure=failure,
         )
 
     def close(self) -> None:
         """Free what the driver keeps for us."""
         self._usage.close()
+
+    def _now(self) -> Moment:
+        return Moment(self._clock.boottime_ns(), self._clock.wall_ns() // 1000)
 
     def _learn_facts(self, at_ns: int) -> None:
         """What changes seldom: the power limit and persistence mode."""
@@ -118,6 +119,7 @@ class Roster:
         procfs: str,
         sysfs: str,
         worker: str,
+        clock: Clock,
         *,
         avoid: Collection[str] = (),
         touch: Callable[[str], None],
@@ -125,6 +127,7 @@ class Roster:
         self._procfs = procfs
         self._sysfs = sysfs
         self._worker = worker
+        self._clock = clock
         self._found = 0
         self._avoid = frozenset(avoid)
         self._touch = touch
@@ -147,7 +150,13 @@ class Roster:
         for where, open_board in self._places(unnamed):
             self._touch(FINDING + where)
             try:
-                board = Board(open_board(), self._procfs, self._sysfs, self.generation)
+                board = Board(
+                    open_board(),
+                    procfs=self._procfs,
+                    sysfs=self._sysfs,
+                    generation=self.generation,
+                    clock=self._clock,
+                )
             except SensorError as error:
                 if error.reason in nvml.ENDED:
                     raise

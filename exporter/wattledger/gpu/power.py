@@ -17,7 +17,7 @@ MAX_MW = 10_000_000
 class PowerIntegral:
     """Energy of a sampled power by the trapezoid rule; milliwatts times microseconds are nanojoules.
 
-    `covered_us` is the time that `energy_uj` covers, gaps left out.
+    `covered_us` is the time that `energy_uj` covers, gaps left out; `newest_us` is 0 before the first sample.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class PowerIntegral:
             if at_us <= self.newest_us or not 0 <= power_mw <= MAX_MW:
                 continue
             span_us = at_us - self.newest_us
-            if span_us <= MAX_GAP_US:
+            if self.newest_us and span_us <= MAX_GAP_US:
                 self._half_nj += (self._power_mw + power_mw) * span_us
                 self.covered_us += span_us
             self.newest_us = at_us
@@ -59,11 +59,14 @@ class CrossCheck:
     def __init__(self) -> None:
         self.ratio: float | None = None
         self._start: tuple[int, int, int, int] | None = None
+        self._counter_uj = 0
 
     def take(self, at_us: int, counter_uj: int, integral: PowerIntegral) -> None:
         """Compare at a moment of a clock that never steps."""
         here = (at_us, counter_uj, integral.covered_us, integral.energy_uj)
-        if self._start is None or counter_uj < self._start[1]:
+        restarted = counter_uj < self._counter_uj
+        self._counter_uj = counter_uj
+        if self._start is None or restarted:
             self._start = here
             return
         span_us, moved_uj, covered_us, drawn_uj = (

@@ -2,8 +2,8 @@
 
 The first line is of kind `host`, then per board one of kind `board`, then `call` lines:
 `at_ns` (CLOCK_BOOTTIME before the call), `board` (UUID), `call`, `cost_us`, and `answer` or `error`.
-The last line, of kind `summary`, has the count, errors and cost of each call, and per board the millijoules of
-the energy counter beside those of each power reading integrated over the same time.
+The last line, of kind `summary`, has the count, errors and cost of each call, and per board the
+millijoules of the energy counter beside those of each power reading integrated over the same time.
 """
 
 from __future__ import annotations

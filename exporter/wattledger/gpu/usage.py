@@ -12,7 +12,7 @@ from .accounting import Accounted, ShortLived
 from .instances import Activity, mig_devices
 from .mig import Context, MigDevice, work
 from .records import MigInstance
-from .utilisation import BusyTime, is_pid
+from .utilisation import RING_US, BusyTime, is_pid
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,7 +32,8 @@ class BoardUsage:
     def __init__(self, handle: nvml.Handle, procfs: str, wall_us: int) -> None:
         self._handle = handle
         self._procfs = procfs
-        self._busy = BusyTime(wall_us)
+        # What the ring still holds tells at once who works, to an agent whose last worker hung.
+        self._busy = BusyTime(wall_us - RING_US)
         self._last_us = wall_us
         self._unsupported: set[str] = set()
         self._activity: Activity | None = None

@@ -56,10 +56,10 @@ class BusyTime:
     Where nobody used the multiprocessors in a window, those who used the encoder or decoder count.
     """
 
-    def __init__(self, now_us: int) -> None:
-        """Begin with what the ring still holds, so that the first answer tells who works now."""
+    def __init__(self, since_us: int) -> None:
+        """Begin at a moment (Unix microseconds), which may lie in the past as far as the ring goes."""
         self.busy_us: dict[int, int] = {}
-        self._since_us = now_us - RING_US
+        self._since_us = since_us
         self._seen_us: dict[int, int] = {}
 
     def since_us(self, now_us: int) -> int:

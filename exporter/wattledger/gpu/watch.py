@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from ..clock import Clock, SystemClock
 from . import nvml, pci
 from .boards import Roster
 from .channel import Channel
@@ -20,11 +21,14 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class Watch:
     """The rounds of one worker. Every method raises SensorError when only a new process can help."""
 
-    def __init__(self, orders: Orders, channel: Channel) -> None:
-        worker = f"{os.getpid()}-{time.clock_gettime_ns(time.CLOCK_BOOTTIME)}"
+    def __init__(self, orders: Orders, channel: Channel, clock: Clock) -> None:
+        worker = f"{os.getpid()}-{clock.boottime_ns()}"
+        self._clock = clock
         self._sysfs = orders.sysfs
         self._channel = channel
-        self._roster = Roster(orders.procfs, orders.sysfs, worker, avoid=orders.avoid, touch=channel.touch)
+        self._roster = Roster(
+            orders.procfs, orders.sysfs, worker, clock, avoid=orders.avoid, touch=channel.touch
+        )
         self._driver = ""
         self._sequence = 0
         self._rss_bytes = 0
@@ -34,19 +38,19 @@ class Watch:
 
     def open(self) -> None:
         """Open NVML and find the boards."""
-        self._looked_around_ns = time.monotonic_ns()
+        self._looked_around_ns = self._clock.monotonic_ns()
         self._channel.touch(FINDING)
         nvml.start()
         self._driver = nvml.driver_version()
         self._roster.find()
-        self._find_again_ns = time.monotonic_ns() + self._patience_ns
+        self._find_again_ns = self._clock.monotonic_ns() + self._patience_ns
 
     def round(self) -> None:
         """Look at every board once and report; then find them anew if that is due."""
         reports = self._roster.reports()
         self._send(reports, self._roster.unnamed)
         lost = self._roster.incomplete() or any(r.failure in nvml.BOARD_FAILED for r in reports)
-        if self._is_due(time.monotonic_ns(), lost):
+        if self._is_due(self._clock.monotonic_ns(), lost):
             self._channel.touch(FINDING)
             self._roster.close()
             nvml.stop()
@@ -68,7 +72,7 @@ class Watch:
             Report(
                 generation=self._roster.generation,
                 sequence=self._sequence,
-                monotonic_ns=time.monotonic_ns(),
+                monotonic_ns=self._clock.monotonic_ns(),
                 driver=self._driver,
                 boards=tuple(reports),
                 unnamed=unnamed,
@@ -94,14 +98,15 @@ class Watch:
 
 def watch(orders: Orders, channel: Channel) -> None:
     """Work for ever; raises SensorError when only a new process can help."""
-    rounds = Watch(orders, channel)
+    clock = SystemClock()
+    rounds = Watch(orders, channel, clock)
     while rounds.doze():
         time.sleep(orders.interval_ns / 1e9)
     rounds.open()
-    due_ns = time.monotonic_ns()
+    due_ns = clock.monotonic_ns()
     while True:
         rounds.round()
-        now_ns = time.monotonic_ns()
+        now_ns = clock.monotonic_ns()
         due_ns = max(due_ns + orders.interval_ns, now_ns)
         time.sleep((due_ns - now_ns) / 1e9)
 
