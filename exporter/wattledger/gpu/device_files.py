@@ -20,10 +20,10 @@ from ..model import S_NS
 
 LOOK_EVERY_NS = 30 * S_NS
 FIRST_AGAIN_NS = 4 * S_NS
-LINKS_PER_SCAN = 1000
+LINKS_PER_SCAN = 500
 LINKS_PER_PROCESS = 1024
 """A process with more open files than this is looked at up to here only; GPUs are opened early."""
-TRUSTED_LOOKS = 10
+TRUSTED_LOOKS = 20
 
 
 class _Process:

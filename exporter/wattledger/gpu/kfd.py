@@ -58,7 +58,7 @@ def parse_node(gpu_id: str, properties: str) -> KfdNode | None:
 class KfdProcesses:
     """The ROCm processes over time. `probe()` now and then, `use()` once per interval.
 
-    `denied` says that the device cgroup keeps this process from the GPUs, so that nothing is known of them.
+    Where the device cgroup keeps the agent from a GPU, so does KFD: nothing is known of its processes.
     """
 
     def __init__(self, hostfs: HostFS, clock: Clock) -> None:
@@ -68,7 +68,13 @@ class KfdProcesses:
         self._units: dict[str, int] = {}
         self._occupied: dict[tuple[str, int], int] = {}
         self._previous_ns: int | None = None
-        self.denied = False
+        self._nodes_denied = False
+        self._processes_denied = False
+
+    @property
+    def denied(self) -> bool:
+        """Whether something could not be read for lack of permission."""
+        return self._nodes_denied or self._processes_denied
 
     def probe(self, cards: Collection[str]) -> tuple[KfdNode, ...]:
         """Find the topology nodes of the cards at these PCI addresses, and follow them from now on.
@@ -77,13 +83,13 @@ class KfdProcesses:
         card has, is that of function 0.
         """
         nodes = []
-        self.denied = False
+        self._nodes_denied = False
         for entry in _listing(f"{self._folder}/topology/nodes"):
             folder = f"{self._folder}/topology/nodes/{entry}"
             try:
                 node = parse_node(read_text(f"{folder}/gpu_id", 64), read_text(f"{folder}/properties"))
             except PermissionError:
-                self.denied = True
+                self._nodes_denied = True
                 continue
             except OSError:
                 continue
@@ -115,6 +121,7 @@ class KfdProcesses:
         now_ns = self._clock.boottime_ns()
         interval_ns = 0 if self._previous_ns is None else now_ns - self._previous_ns
         self._previous_ns = now_ns
+        self._processes_denied = False
         uses: dict[str, DeviceUse] = {}
         quality: dict[str, str] = {}
         queued: dict[str, set[int]] = {}
@@ -148,7 +155,7 @@ class KfdProcesses:
         try:
             return read_int(path)
         except SensorError as error:
-            self.denied = self.denied or error.reason in {"eperm", "eacces"}
+            self._processes_denied = self._processes_denied or error.reason in {"eperm", "eacces"}
             return None
 
 
