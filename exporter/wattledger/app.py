@@ -52,6 +52,17 @@ class Inspection:
     power_w: Mapping[tuple[str, str, str], float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """What a reload puts in place; None where the old one stays, for names where there are to be none."""
+
+    policy: Policy
+    sensors: Sequence[Sensor] | None
+    workloads: HostWorkloads | None
+    names: NameService | None
+    renames: bool
+
+
 def build_policy(settings: Settings) -> Policy:
     """What the tick needs of the settings."""
     return Policy(
@@ -193,9 +204,10 @@ class Agent:
                 ready(where)
             self._server.serve()
             self._notifier.stopping()
-            loop.stop(STOP_TIMEOUT_S)
         finally:
-            sampler.close()
+            # A thread that a source still holds may yet write: its files end with the process.
+            if loop.stop(STOP_TIMEOUT_S):
+                sampler.close()
         return 1 if self._failed else 0
 
     def _die(self) -> None:
@@ -225,16 +237,23 @@ class Agent:
             log.error("settings not reloaded, the old ones stay in force", extra={"reason": str(error)})
             loop.post(self._note_bad_reload)
         else:
-            old, self.settings = self.settings, fresh
-            loop.post(lambda sampler: self._apply(sampler, old, fresh))
+            loop.post(lambda sampler: self._apply(sampler, fresh))
         self._notifier.ready()
 
     @staticmethod
     def _note_bad_reload(sampler: Sampler) -> None:
         sampler.reload = (False, sampler.reload[1])
 
-    def _apply(self, sampler: Sampler, old: Settings, fresh: Settings) -> None:
-        """On the sampler's thread: put the reloadable part of the settings in force."""
+    def _apply(self, sampler: Sampler, fresh: Settings) -> None:
+        """On the sampler's thread: put the reloadable part of the settings in force, all of it or nothing."""
+        old = self.settings
+        try:
+            change = self._build(old, fresh)
+        except (SettingsError, OSError) as error:
+            log.error("settings not reloaded, the old ones stay in force", extra={"reason": str(error)})
+            self._note_bad_reload(sampler)
+            return
+        self.settings = fresh
         configure_logs(fresh.log.level, fresh.log.format)
         for section in RESTART_ONLY:
             if getattr(old, section) != getattr(fresh, section):
@@ -247,22 +266,29 @@ class Agent:
             top=_top(fresh),
             idle_watts=attribution.idle_watts,
         )
-        same_detail = (
-            old.attribution.processes == attribution.processes and old.attribution.idle == attribution.idle
-        )
-        workloads = self._workloads if same_detail else build_workloads(fresh, self._clock)
-        sampler.configure(
-            build_policy(fresh),
-            None if old.sensors == fresh.sensors else build_sensors(fresh, self._clock),
-            None if same_detail else workloads,
-        )
-        if not same_detail:
+        sampler.configure(change.policy, change.sensors, change.workloads)
+        if change.workloads is not None:
             self._workloads.close()
-            self._workloads = workloads
-        if old.names != fresh.names or not same_detail:
-            sampler.rename(build_names(fresh, self._clock, workloads))
+            self._workloads = change.workloads
+        if change.renames:
+            sampler.rename(change.names)
         sampler.reload = (True, self._clock.wall_ns())
         log.info("settings reloaded")
+
+    def _build(self, old: Settings, fresh: Settings) -> _Change:
+        """What new settings need anew; raises SettingsError or OSError with nothing changed yet."""
+        before, after = old.attribution, fresh.attribution
+        policy = build_policy(fresh)
+        sensors = None if old.sensors == fresh.sensors else build_sensors(fresh, self._clock)
+        same_detail = before.processes == after.processes and before.idle == after.idle
+        renames = old.names != fresh.names or not same_detail
+        names = build_names(fresh, self._clock, self._workloads) if renames else None
+        workloads = None
+        if not same_detail:
+            workloads = build_workloads(fresh, self._clock)
+            if names is not None:
+                names.folders = workloads.folders
+        return _Change(policy=policy, sensors=sensors, workloads=workloads, names=names, renames=renames)
 
 
 def run(load: Callable[[], Settings], *, ready: Callable[[str], None] | None = None) -> int:
