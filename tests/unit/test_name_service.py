@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.scripted import J, S, ScriptedNode, container, expired_uj, node_uj, package, workload_uj
-from wattledger.clock import SystemClock
+from wattledger.clock import ManualClock, SystemClock
 from wattledger.ledger.accounts import Accounts
 from wattledger.model import Workload
 from wattledger.workloads.names.base import NAMED_KINDS, Names, NotYet, ResolverError
@@ -295,3 +295,31 @@ def test_a_sources_name_takes_the_place_of_the_one_in_the_path(service_of):
     )
     service.ask([guest])
     assert answers(service)[guest.key].names.name == "fedora"
+
+
+def test_a_unit_that_is_restarted_all_day_is_asked_about_once_per_round():
+    """Each restart forgets it and asks anew; what was planned before must not come due too."""
+    clock = ManualClock()
+    source = Source("users", {UNIT.id: Names(name="web")})
+    service = NameService([source], clock)
+
+    def work():
+        while service._queue and service._queue[0][0] <= clock.monotonic_ns():
+            with service._lock:
+                task = service._next(0)
+            service._consult(source, task, 0)
+            with service._lock:
+                service._finish(task, ())
+
+    for _ in range(30):
+        service.ask([UNIT])
+        work()
+        clock.advance(3)
+        service.forget([UNIT])
+    service.ask([UNIT])
+    work()
+    source.asked.clear()
+    clock.advance(1000)
+    work()
+    assert len(source.asked) == 1
+    assert len(service._queue) == 1

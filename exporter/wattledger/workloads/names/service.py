@@ -79,12 +79,12 @@ class NameService:
         self._stuck_ns = stuck_ns
         self._lock = threading.Condition()
         self._sequence = count()
-        self._queue: list[tuple[int, int, Key]] = []
+        self._queue: list[tuple[int, int, _Task]] = []
         self._tasks: dict[Key, _Task] = {}
         self._answers: list[Answer] = []
         self._health = {resolver.name: _State() for resolver in self._resolvers}
         self._set_aside: set[str] = set()
-        self._calling: tuple[Resolver, Key, int] | None = None
+        self._calling: tuple[Resolver, _Task, int] | None = None
         self._generation = 0
         self._stopping = False
         self.refused = 0
@@ -114,8 +114,8 @@ class NameService:
                     self.refused += 1
                     continue
                 subject = Subject(workload=workload, cgroup=folders.get(workload, ""))
-                self._tasks[workload.key] = _Task(subject, self._resolvers, workload)
-                heapq.heappush(self._queue, (now_ns, next(self._sequence), workload.key))
+                task = self._tasks[workload.key] = _Task(subject, self._resolvers, workload)
+                heapq.heappush(self._queue, (now_ns, next(self._sequence), task))
             self._lock.notify_all()
 
     def forget(self, workloads: Iterable[Workload]) -> None:
@@ -184,14 +184,14 @@ class NameService:
             generation = self._generation
         threading.Thread(target=self._work, args=(generation,), name="names", daemon=True).start()
 
-    def _abandon(self, resolver: Resolver, key: Key) -> None:
+    def _abandon(self, resolver: Resolver, task: _Task) -> None:
         """Go on without a source whose call does not return; its workload is taken up again."""
         with self._lock:
             if resolver.name in self._set_aside:
                 return
             self._set_aside.add(resolver.name)
             self._calling = None
-            heapq.heappush(self._queue, (self._clock.monotonic_ns(), next(self._sequence), key))
+            heapq.heappush(self._queue, (self._clock.monotonic_ns(), next(self._sequence), task))
         self._note(resolver, "stuck", f"no answer for {self._stuck_ns / S_NS:g} s")
         self._spawn()
 
@@ -215,14 +215,14 @@ class NameService:
             if not self._queue:
                 self._lock.wait()
                 continue
-            due_ns, _, key = self._queue[0]
-            if key not in self._tasks:
-                heapq.heappop(self._queue)
+            due_ns, _, task = self._queue[0]
+            if self._tasks.get(task.subject.workload.key) is not task:
+                heapq.heappop(self._queue)  # forgotten, and perhaps asked anew since
             elif due_ns > now_ns:
                 self._lock.wait((due_ns - now_ns) / S_NS)
             else:
                 heapq.heappop(self._queue)
-                return self._tasks[key]
+                return task
         return None
 
     def _consult(self, resolver: Resolver, task: _Task, generation: int) -> bool:
@@ -230,7 +230,7 @@ class NameService:
         with self._lock:
             if generation != self._generation or resolver.name in self._set_aside:
                 return True
-            self._calling = (resolver, task.subject.workload.key, self._clock.monotonic_ns())
+            self._calling = (resolver, task, self._clock.monotonic_ns())
         names: Names | None = None
         failure: ResolverError | None = None
         again = False
@@ -279,7 +279,7 @@ class NameService:
             task.attempts = len(RETRY_S)
             task.waiting = self._resolvers
             task.found = task.subject.workload
-        heapq.heappush(self._queue, (due_ns, next(self._sequence), key))
+        heapq.heappush(self._queue, (due_ns, next(self._sequence), task))
 
     def _works(self, resolver: Resolver) -> None:
         with self._lock:
