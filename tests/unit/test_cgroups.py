@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -666,4 +667,15 @@ def test_fixture_host_has_its_workloads(name):
     hostfs = HostFS.at(str(HOSTS / name))
     scanner = HostWorkloads(hostfs, ManualClock())
     assert keys(scanner.scan().born) == EXPECTED_HOSTS[name]
+    scanner.close()
+
+
+def test_folders_are_found_for_workloads_that_have_been_named_since(tmp_path):
+    """The ledger keeps objects of its own, with names; they stand for the same workloads."""
+    host = CgroupHost(tmp_path, "v2")
+    host.create(f"docker/{A}")
+    scanner = HostWorkloads(host.hostfs, host.clock)
+    (workload,) = [found for found in scanner.scan().born if found.id == A]
+    named = replace(workload, name="web")
+    assert scanner.folders([named]) == {named: f"{host.hostfs.cgroupfs}/docker/{A}"}
     scanner.close()

@@ -82,11 +82,12 @@ class HostWorkloads:
         """The cgroup folder of each of these workloads that has one."""
         if self._cgroups is None:
             return {}
-        root, wanted = self._cgroups.hierarchy.root, set(workloads)
+        # By identity: the ledger's objects of the same workloads carry names.
+        root, wanted = self._cgroups.hierarchy.root, {workload.key: workload for workload in workloads}
         return {
-            node.workload: f"{root}/{node.path}"
+            wanted[node.workload.key]: f"{root}/{node.path}"
             for node in self._cgroups.tree.nodes
-            if node.workload is not None and node.workload in wanted
+            if node.workload is not None and node.workload.key in wanted
         }
 
     def owners(self, pids: Collection[int]) -> dict[int, Workload]:
