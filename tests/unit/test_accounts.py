@@ -1,5 +1,7 @@
 """The accounts: bounded series, exact sums, nothing moved once booked."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.scripted import J, S, ScriptedNode, container, expired_uj, node_uj, package, workload_uj
@@ -153,3 +155,59 @@ def test_emissions_once_booked_stay_when_the_price_changes(node):
 
 def _policy(grams_per_kwh):
     return Policy(intensity=Static(Intensity(grams_per_kwh=grams_per_kwh, provider="static")))
+
+
+def test_a_displaced_workload_that_grows_heavy_gets_its_series_back():
+    """It waits like any other; its series goes on where it stopped."""
+    node = ScriptedNode([PACKAGE], series_limit=24)
+    node.step()
+    first, second = node.workloads.bear(container(1)), node.workloads.bear(container(2))
+    node.step()
+    for _ in range(30):
+        snapshot = spend(node, 10, {first: S})
+    stopped = workload_uj(snapshot, id=first.id)
+    for _ in range(80):
+        snapshot = spend(node, 10, {second: S})
+    assert workload_uj(snapshot, id=second.id) > 0
+    assert workload_uj(snapshot, id=first.id) == 0
+    for _ in range(200):
+        snapshot = spend(node, 10, {first: S})
+    assert workload_uj(snapshot, id=first.id) > stopped
+    assert workload_uj(snapshot) + expired_uj(snapshot) == node_uj(snapshot)
+
+
+def test_a_restart_without_a_grace_period_forgets_no_workload(tmp_path):
+    """All are back at the first scan: more of them than dormant accounts are kept must not start at 0."""
+    node = ScriptedNode([PACKAGE], folder=str(tmp_path), series_limit=10_000, grace_ns=0)
+    born = [node.workloads.bear(container(number)) for number in range(1200)]
+    node.step()
+    before = spend(node, 1200, dict.fromkeys(born, S))
+    node.restart()
+    after = node.step()
+    assert workload_uj(before, id=born[0].id) == workload_uj(after, id=born[0].id) == J
+    assert {row.cells[0].energy_uj for row in after.workloads if row.cells} == {J}
+
+
+def test_whoever_waited_before_a_change_of_source_and_is_gone_after_it_gets_no_series():
+    """Nobody would ever report its end."""
+    node = ScriptedNode([PACKAGE], series_limit=24)
+    node.step()
+    first, second = node.workloads.bear(container(1)), node.workloads.bear(container(2))
+    spend(node, 10, {first: S, second: S})
+    node.sampler.configure(node.sampler._policy, None, node.workloads)
+    del node.workloads.alive[first], node.workloads.alive[second]
+    node.step(301)
+    assert {key for key in rows(node.step()) if key[0] == "container"} == set()
+
+
+def test_an_answer_that_says_nothing_new_changes_no_series(node):
+    """Names are looked up again and again; a row keeps its uid, so its labels are not rendered anew."""
+    workload = node.workloads.bear(container(1))
+    node.step()
+    named = replace(workload, name="web", facts=(("image", "nginx"),))
+    node.ledger.accounts.name(workload.key, named, final=True)
+    first = rows(node.step())[workload.key]
+    node.ledger.accounts.name(workload.key, replace(named), final=True)
+    second = rows(node.step())[workload.key]
+    assert first.known.name == "web"
+    assert second.uid == first.uid

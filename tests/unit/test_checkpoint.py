@@ -1,9 +1,11 @@
 """The checkpoint: whatever moment a process dies at, the last whole slot is read back."""
 
+import errno
 import os
 
 import pytest
 
+from tests.scripted import J, ScriptedNode, node_uj, package
 from wattledger.errors import StorageError
 from wattledger.ledger.checkpoint import HEADER, MIN_SLOT, Checkpoint
 
@@ -122,4 +124,52 @@ def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path):
 def test_a_file_that_cannot_be_opened_is_a_directory_moved_aside(folder):
     os.makedirs(os.path.join(folder, "ledger.ckpt"))
     assert reopened(folder) is None
+    assert len(asides(folder)) == 1
+
+
+def test_writes_that_fail_one_after_the_other_leave_the_last_whole_slot(folder, monkeypatch):
+    """A disk that fails twice must not tear both slots."""
+    checkpoint = Checkpoint(folder)
+    checkpoint.open()
+    for number in (1, 2):
+        checkpoint.write({"n": str(number) * 100})
+    whole_write = os.pwrite
+
+    def torn(fd, data, offset):
+        whole_write(fd, bytes(data)[:80], offset)
+        raise OSError(errno.EIO, "the disk fails")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", torn)
+        for number in (3, 4, 5):
+            with pytest.raises(OSError, match="the disk fails"):
+                checkpoint.write({"n": str(number) * 100})
+    checkpoint.close()
+    assert reopened(folder) == {"n": "2" * 100}
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        ("meters", {"envelope": [0, 0, 0], "meters": []}),
+        ("meters", {"envelope": [0, 0], "meters": [[1, 2]]}),
+        ("processes", 3),
+        ("counts", 3),
+        ("accounts", []),
+        ("accounts", {"node": {"cpu": [1, 0.0]}, "expired": {}, "limited": 0, "open": [[1]], "dormant": []}),
+    ],
+)
+def test_a_whole_slot_of_senseless_content_is_moved_aside_and_stops_nothing(folder, part, content):
+    """Every part is looked at before any of it is taken up: half of an account does not balance."""
+    node = ScriptedNode([package()], folder=folder)
+    node.step()
+    node.sensor.spend(package(), 50 * J)
+    assert node_uj(node.step()) == 50 * J
+    node.ledger.close()
+    checkpoint = Checkpoint(folder)
+    saved = checkpoint.open()
+    checkpoint.write({**saved, part: content})
+    checkpoint.close()
+    node.restart()
+    assert node_uj(node.step()) == 0
     assert len(asides(folder)) == 1

@@ -90,3 +90,14 @@ def named(workload: Workload, names: Workload) -> Workload:
         container_name=names.container_name or workload.container_name,
         facts=tuple({**dict(workload.facts), **dict(names.facts)}.items()),
     )
+
+
+def same_labels(one: Workload, other: Workload) -> bool:
+    """Whether two objects of one identity say the same of it."""
+    return (
+        one.name == other.name
+        and one.pod_namespace == other.pod_namespace
+        and one.pod_name == other.pod_name
+        and one.container_name == other.container_name
+        and one.facts == other.facts
+    )

@@ -18,7 +18,17 @@ from typing import Any
 import msgspec
 
 from ..model import OTHER, S_NS, Cell, Component, Price, Share, Workload, WorkloadRow
-from .account import PSEUDO, Account, CellKey, Key, dump_account, encode_accounts, load_account, named
+from .account import (
+    PSEUDO,
+    Account,
+    CellKey,
+    Key,
+    dump_account,
+    encode_accounts,
+    load_account,
+    named,
+    same_labels,
+)
 from .admission import Admission
 
 DORMANT_LIMIT = 1000
@@ -84,21 +94,22 @@ class Accounts:
                 account.ended_ns = now_ns
                 self._ended[workload.key] = account
             self._admission.leave_queue(workload.key)
+        # Those who are back come before those whose time is over: they may be the same.
+        new = [workload for workload in born if workload.kind not in PSEUDO and not self._revive(workload)]
         self._expire(now_ns)
         for key in [key for key, held in self._held.items() if now_ns >= (held.held_until_ns or 0)]:
             self._show(key)
         self._admission.resize(self._capacity())
-        for workload in born:
-            if workload.kind in PSEUDO or self._revive(workload):
-                continue
+        for workload in new:
             if self._admission.enter(workload.key, workload):
                 self._open_account(workload, now_ns)
             else:
                 self.limited += 1
-        for old, new in self._admission.exchange(self._ended):
+        for old, promoted in self._admission.exchange(self._ended):
             if old is not None:
+                self._admission.wait(old, self._open[old].workload)
                 self._to_dormant(old)
-            self._open_account(new, now_ns)
+            self._open_account(promoted, now_ns)
 
     def name(self, key: Key, names: Workload, *, final: bool) -> None:
         """Take what was found out about a workload.
@@ -109,7 +120,12 @@ class Accounts:
         account = self._open.get(key)
         if account is None or key[0] in PSEUDO:
             return
-        account.info = named(account.info, names)
+        info = named(account.info, names)
+        if same_labels(info, account.info):
+            if final and account.held_until_ns is not None:
+                self._show(key)
+            return
+        account.info = info
         account.uid = next(self._uids)
         account.row = account.labels = None
         if account.held_until_ns is not None:
@@ -123,6 +139,7 @@ class Accounts:
             if account.workload.kind not in PSEUDO and account.ended_ns is None:
                 account.ended_ns = now_ns
                 self._ended[key] = account
+        self._admission.clear_queue()
 
     def book(self, shares: Iterable[Share], cpu_ns: Mapping[Workload, int], price: Price) -> None:
         """Book one interval: each share and each workload's CPU time to exactly one account.
@@ -223,19 +240,21 @@ class Accounts:
 
     def load(self, saved: dict[str, Any], now_ns: int) -> None:
         """Take up a dump, decoded. Workloads count as ended until a scan reports them born again."""
-        self.node = {component: Total(*pair) for component, pair in saved["node"].items()}
-        self.expired = {component: Total(*pair) for component, pair in saved["expired"].items()}
-        self.limited = saved["limited"]
-        for fields in saved["open"]:
-            account = self._load(fields)
+        node = {component: Total(*pair) for component, pair in saved["node"].items()}
+        expired = {component: Total(*pair) for component, pair in saved["expired"].items()}
+        limited = int(saved["limited"])
+        opened = [self._load(fields) for fields in saved["open"]]
+        dormant = [self._load(fields) for fields in saved["dormant"]]
+        # All of it could be understood, so take it up; half of it would not balance.
+        self.node, self.expired, self.limited = node, expired, limited
+        for account in opened:
             self._open[account.workload.key] = account
             if account.workload.kind not in PSEUDO:
                 if account.ended_ns is None:
                     account.ended_ns = now_ns
                 self._ended[account.workload.key] = account
                 self._admission.restore(account.workload.key)
-        for fields in saved["dormant"]:
-            account = self._load(fields)
+        for account in dormant:
             self._dormant[account.workload.key] = account
         self._dormant_dump = None
 

@@ -53,6 +53,14 @@ class Admission:
         """Free the place of a member whose series is no longer shown."""
         self._members.pop(key, None)
 
+    def wait(self, key: Key, workload: Workload) -> None:
+        """Queue a member that was displaced: it may grow strong again."""
+        self._queue[key] = (workload, 0.0)
+
+    def clear_queue(self) -> None:
+        """Forget all who wait: whoever is still there will ask again."""
+        self._queue.clear()
+
     def leave_queue(self, key: Key) -> None:
         """Forget somebody who ended while waiting."""
         self._queue.pop(key, None)

@@ -89,13 +89,15 @@ class Ledger:
             log.info("another boot: counters start at zero")
             return
         try:
-            self.accounts.load(saved["accounts"], self._clock.boottime_ns())
+            counts = dict(saved["counts"])
+            Meters().load(saved["meters"], ())  # before anything else: the sampler takes them up later
             self.processes.load(saved["processes"])
+            self.accounts.load(saved["accounts"], self._clock.boottime_ns())
             self._self_energy_uj = saved["self_energy_uj"]
             self.checkpoint_errors = saved["checkpoint_errors"]
-            self.counts = saved["counts"]
+            self.counts = counts
             self._saved_meters = saved["meters"]
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             self._checkpoint.reject(repr(error))
             return
         down_ns = self._clock.boottime_ns() - saved["at_ns"]

@@ -78,9 +78,10 @@ class Checkpoint:
         needed = HEADER.size + len(payload)
         if needed > self._slot_size:
             self._create(1 << (needed + needed // 4).bit_length())
-        self._sequence += 1
-        header = HEADER.pack(MAGIC, VERSION, 0, self._sequence, len(payload), zlib.crc32(payload))
-        _write_all(self._fd, header + payload, (self._sequence & 1) * self._slot_size)
+        sequence = self._sequence + 1
+        header = HEADER.pack(MAGIC, VERSION, 0, sequence, len(payload), zlib.crc32(payload))
+        _write_all(self._fd, header + payload, (sequence & 1) * self._slot_size)
+        self._sequence = sequence  # only now: after a failure the next write goes to the same torn slot
 
     def reject(self, reason: str) -> None:
         """What was read makes no sense to the ledger: move it aside and start a fresh file."""
