@@ -20,6 +20,14 @@ class Clock(Protocol):
         """CLOCK_REALTIME since the Unix epoch. Chooses the intensity, never measures an interval."""
 
 
+def suspended_ns(clock: Clock) -> int:
+    """How long the machine has slept since boot.
+
+    The least of three looks: whoever loses the CPU between the two reads of one seems to have slept.
+    """
+    return min(-clock.monotonic_ns() + clock.boottime_ns() for _ in range(3))
+
+
 class SystemClock:
     """The clocks of this machine."""
 

@@ -13,7 +13,10 @@ from .sensors.cover import Cover, Envelope, ZoneKey
 
 @dataclass(slots=True)
 class Meter:
-    """One zone over time. `energy_uj` only grows; `state` is None until a first value was read."""
+    """One zone over time. `energy_uj` only grows; `state` is None until a first value was read.
+
+    `restored` says that `state` is an earlier process's, so that the next step spans its absence.
+    """
 
     zone: Zone
     state: CounterState | None = None
@@ -23,6 +26,7 @@ class Meter:
     wraps: int = 0
     read_errors: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    restored: bool = False
 
     def row(self) -> SensorRow:
         """The zone as a snapshot shows it."""
@@ -41,7 +45,9 @@ class Meter:
 class Intake:
     """Energy per component since the last intake, over `span_ns` of time.
 
-    A component none of whose zones gave a value is missing. `boards` are the GPUs one by one, as energy and
+    A component none of whose zones gave a value is missing. `recovered_uj` spans the absence of the agent.
+    `restarted` are components without energy whose meter began anew: what was drawn before is not to come.
+    `boards` are the GPUs one by one, as energy and
     time by device; they sum to the component `gpu`. `changes` are zones whose health changed,
     as (zone, what happened), for the log.
     """
@@ -50,6 +56,12 @@ class Intake:
     span_ns: dict[Component, int]
     boards: dict[str, tuple[int, int]]
     changes: list[tuple[Zone, str]]
+    recovered_uj: dict[Component, int]
+    restarted: frozenset[Component]
+
+
+PATIENCE_NS = 60 * S_NS
+"""How long the `other` component waits for a failing meter whose energy would else be booked twice."""
 
 
 class Meters:
@@ -59,7 +71,8 @@ class Meters:
         self._meters: dict[ZoneKey, Meter] = {}
         self._cover = Cover()
         self._envelope = Envelope()
-        self._suspended_ns: int | None = None
+        self._followed: frozenset[ZoneKey] = frozenset()
+        self._held_ns = 0
 
     @property
     def cover(self) -> Cover:
@@ -90,22 +103,24 @@ class Meters:
             else:
                 self._meters[key] = Meter(zone)
         self._cover = cover
+        self._followed = frozenset(present)
 
     def take(self, readings: Iterable[Reading], suspended_ns: int) -> Intake:
         """Advance every meter by one reading and sum the steps per component."""
         steps: dict[ZoneKey, tuple[int, int]] = {}
+        recovered: set[ZoneKey] = set()
         restarted: set[ZoneKey] = set()
         changes: list[tuple[Zone, str]] = []
+        unread = set(self._followed)
+        now_ns = 0
         for reading in readings:
             meter = self._meters.get(reading.zone.key)
             if meter is None:
                 continue
+            unread.discard(reading.zone.key)
+            now_ns = max(now_ns, reading.at_ns)
             if reading.raw_uj is None:
-                if meter.up or reading.failure not in meter.read_errors:
-                    changes.append((reading.zone, reading.failure))
-                meter.read_errors[reading.failure] = meter.read_errors.get(reading.failure, 0) + 1
-                meter.up = False
-                meter.power_w = None
+                _fail(meter, reading.failure, changes)
                 continue
             previous = meter.state
             meter.state, step = advance(reading.zone, previous, reading, suspended_ns)
@@ -124,36 +139,79 @@ class Meters:
                 if span_ns > 0:
                     meter.power_w = step.delta_uj * (S_NS / 1e6) / span_ns
                 steps[reading.zone.key] = (step.delta_uj, span_ns)
+                if meter.restored:
+                    recovered.add(reading.zone.key)
             else:
                 restarted.add(reading.zone.key)
-        energies, spans = self._sum(steps, restarted)
-        gpus = self._cover.components.get("gpu", ())
-        boards = {zone.device: steps[zone.key] for zone in gpus if zone.key in steps}
-        return Intake(energy_uj=energies, span_ns=spans, boards=boards, changes=changes)
+            meter.restored = False
+        for key in unread:  # its sensor failed as a whole
+            _fail(self._meters[key], "missing", changes)
+        return self._sum(steps, recovered, restarted, changes, now_ns)
 
     def rows(self) -> tuple[SensorRow, ...]:
         """Every zone ever seen in this boot, in the order of appearance."""
         return tuple([meter.row() for meter in self._meters.values()])
 
     def _sum(
-        self, steps: dict[ZoneKey, tuple[int, int]], restarted: set[ZoneKey]
-    ) -> tuple[dict[Component, int], dict[Component, int]]:
+        self,
+        steps: dict[ZoneKey, tuple[int, int]],
+        recovered: set[ZoneKey],
+        restarted: set[ZoneKey],
+        changes: list[tuple[Zone, str]],
+        now_ns: int,
+    ) -> Intake:
         energy_uj: dict[Component, int] = {}
         span_ns: dict[Component, int] = {}
+        recovered_uj: dict[Component, int] = {}
+        began_anew: set[Component] = set()
         for component, zones in self._cover.components.items():
-            got = [steps[zone.key] for zone in zones if zone.key in steps]
+            got = [steps[zone.key] for zone in zones if zone.key in steps and zone.key not in recovered]
+            late = [steps[zone.key][0] for zone in zones if zone.key in recovered]
             if got:
                 energy_uj[component] = sum(delta_uj for delta_uj, _ in got)
                 span_ns[component] = sum(span for _, span in got) // len(zones)
+            elif late or any(zone.key in restarted for zone in zones):
+                began_anew.add(component)
+            if late:
+                recovered_uj[component] = sum(late)
         if self._cover.node:
-            self._envelope.rest(sum(energy_uj.values()))
-            got = [steps[zone.key] for zone in self._cover.node if zone.key in steps]
-            if got:
-                energy_uj["other"] = self._envelope.meter(sum(delta_uj for delta_uj, _ in got))
-                span_ns["other"] = sum(span for _, span in got) // len(self._cover.node)
-            elif any(zone.key in restarted for zone in self._cover.node):
+            node = self._cover.node
+            self._envelope.rest(sum(energy_uj.values()) + sum(recovered_uj.values()))
+            got = [steps[zone.key] for zone in node if zone.key in steps]
+            metered_uj = sum(delta_uj for delta_uj, _ in got)
+            span = self._held_ns + sum(span for _, span in got) // len(node)
+            if got and self._awaited(steps, restarted, now_ns):
+                self._envelope.hold(metered_uj)
+                self._held_ns = span
+            elif got:
+                late_too = any(zone.key in recovered for zone in node)
+                (recovered_uj if late_too else energy_uj)["other"] = self._envelope.meter(metered_uj)
+                span_ns["other"] = span
+                self._held_ns = 0
+            elif any(zone.key in restarted for zone in node):
                 self._envelope.skip()
-        return energy_uj, span_ns
+                began_anew.add("other")
+                self._held_ns = 0
+        gpus = self._cover.components.get("gpu", ())
+        boards = {z.device: steps[z.key] for z in gpus if z.key in steps and z.key not in recovered}
+        return Intake(
+            energy_uj=energy_uj,
+            span_ns=span_ns,
+            boards=boards,
+            changes=changes,
+            recovered_uj=recovered_uj,
+            restarted=frozenset(began_anew),
+        )
+
+    def _awaited(self, steps: dict[ZoneKey, tuple[int, int]], restarted: set[ZoneKey], now_ns: int) -> bool:
+        """Whether a zone that counts failed lately, so that its energy is still to come."""
+        for zones in self._cover.components.values():
+            for zone in zones:
+                state = self._meters[zone.key].state
+                unread = zone.key not in steps and zone.key not in restarted
+                if unread and state is not None and now_ns - state.at_ns <= PATIENCE_NS:
+                    return True
+        return False
 
     def dump(self) -> dict[str, Any]:
         """What a later process of the same boot needs to go on without losing a microjoule."""
@@ -189,4 +247,14 @@ class Meters:
             meter = Meter(zone, energy_uj=energy_uj, wraps=wraps, read_errors=errors, dropped=dropped)
             if state is not None:
                 meter.state = CounterState(*state)
+                meter.restored = True
             self._meters[key] = meter
+
+
+def _fail(meter: Meter, failure: str, changes: list[tuple[Zone, str]]) -> None:
+    """Note that a zone gave no value this time."""
+    if meter.up or failure not in meter.read_errors:
+        changes.append((meter.zone, failure))
+    meter.read_errors[failure] = meter.read_errors.get(failure, 0) + 1
+    meter.up = False
+    meter.power_w = None

@@ -14,12 +14,24 @@ from typing import Any, Protocol
 from .attribution import Board, Frame, attribute
 from .boards import Boards
 from .carbon.intensity import IntensitySource
-from .clock import Clock
+from .clock import Clock, suspended_ns
 from .gpu.records import BoardUse, GpuUsageSource
 from .ledger.book import Ledger
 from .meters import Intake, Meters
-from .model import S_NS, Component, Health, NodeRow, Price, Reading, Snapshot, Usage, Workload, Zone
-from .sensors.base import Sensor
+from .model import (
+    EXITED,
+    S_NS,
+    Component,
+    Health,
+    NodeRow,
+    Price,
+    Reading,
+    Snapshot,
+    Usage,
+    Workload,
+    Zone,
+)
+from .sensors.base import Closable, Sensor
 from .sensors.cover import Cover, choose_cover
 from .settings import IdlePolicy
 from .workloads.base import WorkloadSource
@@ -30,6 +42,9 @@ log = logging.getLogger(__name__)
 PROBE_EVERY_NS = 60 * S_NS
 FIRST_NAMES_S = 1.0
 """How long the first tick, behind which no other waits, lets the names of what already runs arrive."""
+
+CARRIED_LIMIT = 10_000
+"""Workloads whose use is kept apart while a meter fails; beyond, those that ended become one."""
 
 
 class SelfClock(Protocol):
@@ -117,6 +132,7 @@ class Sampler:
         """Take new settings between two ticks; sensors and workloads only where they were rebuilt."""
         self._policy = policy
         if sensors is not None:
+            self._close_sensors()
             self._sensors = list(sensors)
             self._interval.probed_ns = None
         if workloads is not None:
@@ -134,10 +150,16 @@ class Sampler:
             names.ask(self._ledger.accounts.living())
 
     def close(self) -> None:
-        """Release the state directory and end the name service without waiting for it."""
+        """Release the sensors and the state directory; end the name service without waiting for it."""
         if self._names is not None:
             self._names.stop()
+        self._close_sensors()
         self._ledger.close()
+
+    def _close_sensors(self) -> None:
+        for sensor in self._sensors:
+            if isinstance(sensor, Closable):
+                self._guard(sensor.name, sensor.close)
 
     def tick(self) -> Snapshot:
         """Take one sample and publish it. The first one only sets the starting points."""
@@ -145,8 +167,7 @@ class Sampler:
         began_ns = self._clock.boottime_ns()
         if self._interval.probed_ns is None or began_ns - self._interval.probed_ns >= PROBE_EVERY_NS:
             self._probe(began_ns)
-        suspended_ns = began_ns - started_ns
-        intake = self._meters.take(self._read(), suspended_ns)
+        intake = self._meters.take(self._read(), suspended_ns(self._clock))
         _log_changes(intake.changes)
         usage = self._scan(began_ns)
         if self._names is not None:
@@ -209,7 +230,8 @@ class Sampler:
 
     def _scan(self, now_ns: int) -> Usage:
         usage = self._guard("workloads", self._workloads.scan)
-        return usage or Usage(at_ns=now_ns, cpus=1, busy_ns=0, cpu_ns={})
+        # Without CPUs there is no utilisation, and so no calm minute for the idle floor to learn from.
+        return usage or Usage(at_ns=now_ns, cpus=0, busy_ns=0, cpu_ns={})
 
     def _guard(self, source: str, read: Callable[[], Any]) -> Any:
         """The one broad guard: a source that raises loses its own values of this tick and nothing else."""
@@ -226,26 +248,38 @@ class Sampler:
         return value
 
     def _frame(self, intake: Intake, usage: Usage, now_ns: int) -> Frame:
-        """Join energy and use. The first interval of a process spans its absence: nobody's energy."""
-        first = self._interval.end_ns is None
+        """Join energy and use; what a meter drew while no agent was there is nobody's."""
         carried = self._interval.carried
         joined = {component: carried.pop(component) for component in intake.energy_uj if component in carried}
-        for component in self._meters.cover.components:
-            if component not in intake.energy_uj and not first:
-                use = carried.setdefault(component, {})
-                for workload, cpu_ns in usage.cpu_ns.items():
-                    use[workload] = use.get(workload, 0) + cpu_ns
+        metered: set[Component] = {*self._meters.cover.components}
+        if self._meters.cover.node:
+            metered.add("other")
+        for component in carried.keys() - metered | intake.restarted:
+            carried.pop(component, None)
+        if self._interval.end_ns is not None:
+            for component in metered - intake.energy_uj.keys() - intake.restarted:
+                self._carry(carried.setdefault(component, {}), usage)
         floors = {component: self._ledger.idle.floor(component) for component in intake.energy_uj}
         return Frame(
             start_ns=now_ns if self._interval.end_ns is None else self._interval.end_ns,
             end_ns=now_ns,
-            energy_uj={} if first else intake.energy_uj,
-            recovered_uj=intake.energy_uj if first else {},
+            energy_uj=intake.energy_uj,
+            recovered_uj=intake.recovered_uj,
             span_ns=intake.span_ns,
             carried=joined,
             idle_floor_w={component: floor.power_w for component, floor in floors.items() if floor},
             usage=usage,
         )
+
+    def _carry(self, use: dict[Workload, int], usage: Usage) -> None:
+        """Keep the use of an interval whose energy is still to come."""
+        for workload, cpu_ns in usage.cpu_ns.items():
+            use[workload] = use.get(workload, 0) + cpu_ns
+        if len(use) > CARRIED_LIMIT:
+            living = {workload.key for workload in self._ledger.accounts.living()}
+            for workload in [workload for workload in use if workload.key not in living]:
+                if workload is not EXITED:
+                    use[EXITED] = use.get(EXITED, 0) + use.pop(workload)
 
     def _learn(self, frame: Frame) -> None:
         """Show the interval to the idle floors, unless the reading spans more than the use that was seen.

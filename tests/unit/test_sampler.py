@@ -15,6 +15,7 @@ from tests.scripted import (
     package,
     workload_uj,
 )
+from wattledger.clock import ManualClock, suspended_ns
 from wattledger.model import ProcessUse, Zone
 
 A, B = container(1), container(2)
@@ -290,3 +291,149 @@ def test_a_reused_pid_is_another_process():
         node.workloads.processes = [ProcessUse(7, start, f"at{start}", A, S)]
         snapshot = node.step()
     assert [(p.comm, p.energy_uj) for p in snapshot.processes] == [("at99", 1000 * J)]
+
+
+def test_a_zone_that_nobody_reads_is_down():
+    """A sensor that raises has no readings at all; its zones must not go on showing their last power."""
+    zone = package()
+    node = ScriptedNode([zone])
+    node.step()
+    node.sensor.spend(zone, 50 * J)
+    assert sensors(node.step())["package-0", "package-0"].power_w == pytest.approx(10.0)
+    node.sensor.broken = OSError("bus")
+    row = sensors(node.step())["package-0", "package-0"]
+    assert (row.up, row.power_w, row.read_errors) == (False, None, {"missing": 1})
+
+
+def test_energy_of_the_down_time_is_nobodys_also_when_the_first_read_fails(tmp_path):
+    """Whoever runs when the meter answers again must not pay for the agent's absence."""
+    zone = package()
+    node = ScriptedNode([zone], folder=str(tmp_path))
+    node.workloads.bear(A)
+    node.step()
+    node.clock.advance(3000)
+    node.sensor.spend(zone, 30_000 * J)
+    node.sensor.failing[zone.key] = "eio"
+    node.restart()
+    node.step()
+    node.sensor.failing.clear()
+    node.workloads.use({A: S})
+    snapshot = node.step()
+    assert workload_uj(snapshot, kind="unattributed") == 30_000 * J
+    assert workload_uj(snapshot, id=A.id) == 0
+    node.sensor.spend(zone, 10 * J)
+    node.workloads.use({A: S})
+    assert workload_uj(node.step(), id=A.id) == 10 * J
+
+
+def test_other_waits_for_a_meter_that_fails_for_a_moment():
+    """What a failing package draws is still to come: booked as `other` too, it would count twice."""
+    cpu = package()
+    whole = Zone(sensor="scripted", name="bmc", device="bmc", covers="node", max_power_w=5000.0)
+    node = ScriptedNode([cpu, whole])
+    node.step()
+    for failing in (False, True, True, False):
+        node.sensor.failing = {cpu.key: "eio"} if failing else {}
+        node.sensor.spend(cpu, 80 * J)
+        node.sensor.spend(whole, 100 * J)
+        snapshot = node.step()
+        if failing:
+            assert node_uj(snapshot) == 100 * J
+    assert node_uj(snapshot) == 400 * J
+    assert node_uj(snapshot, "other") == 80 * J
+    assert snapshot.nodes[-1].power_w == pytest.approx(4.0)  # 60 J in 15 s
+
+
+def test_other_does_not_wait_for_a_meter_that_fails_for_good():
+    cpu = package()
+    whole = Zone(sensor="scripted", name="bmc", device="bmc", covers="node", max_power_w=5000.0)
+    node = ScriptedNode([cpu, whole])
+    node.step()
+    node.sensor.failing = {cpu.key: "eio"}
+    for _ in range(20):
+        node.sensor.spend(whole, 100 * J)
+        snapshot = node.step()
+    assert node_uj(snapshot, "other") == 2000 * J
+
+
+def test_use_of_an_interval_that_was_dropped_is_dropped_with_it():
+    """A ran while the counter was replaced, whose energy nobody gets; B pays for B's interval alone."""
+    zone = package()
+    node = ScriptedNode([zone])
+    node.workloads.bear(A)
+    node.workloads.bear(B)
+    node.step()
+    node.workloads.use({A: S})
+    node.sensor.lineage[zone.key] = "another"
+    node.step()
+    node.workloads.use({B: S})
+    node.sensor.spend(zone, 50 * J)
+    snapshot = node.step()
+    assert (workload_uj(snapshot, id=A.id), workload_uj(snapshot, id=B.id)) == (0, 50 * J)
+
+
+def test_use_kept_for_a_failing_meter_is_bounded(monkeypatch):
+    """Containers come and go for days while a meter is broken: those that ended are kept as one."""
+    monkeypatch.setattr("wattledger.sampler.CARRIED_LIMIT", 20)
+    zone = package()
+    node = ScriptedNode([zone], grace_ns=0)
+    node.workloads.bear(A)
+    node.step()
+    node.sensor.failing[zone.key] = "eio"
+    for number in range(10, 90):
+        worker = node.workloads.bear(container(number))
+        node.workloads.use({worker: S, A: S})
+        node.step()
+        node.workloads.end(worker)
+    node.step()
+    assert len(node.sampler._interval.carried["cpu"]) <= 21
+    node.sensor.failing.clear()
+    node.sensor.spend(zone, 160 * J)
+    snapshot = node.step()
+    assert workload_uj(snapshot, id=A.id) == 80 * J
+    assert node_uj(snapshot) == 160 * J
+
+
+def test_failed_scans_teach_the_idle_floor_nothing():
+    """A minute without a scan is not a minute without load."""
+    zone = package()
+    node = ScriptedNode([zone], idle_watts={})
+    node.step()
+    for _ in range(13):
+        node.sensor.spend(zone, 500 * J)
+        node.workloads.use({A: 18 * S})
+        learned = node.step().nodes[0].idle_power_w
+    node.workloads.broken = OSError("proc")
+    for _ in range(13):
+        node.sensor.spend(zone, 450 * J)
+        snapshot = node.step()
+    assert snapshot.nodes[0].idle_power_w == learned
+
+
+def test_new_sensors_take_the_place_of_closed_ones():
+    """A reload must not leave the files of the old sensors open."""
+    closed = []
+    node = ScriptedNode([package()])
+    node.sensor.close = lambda: closed.append(node.sensor)
+    node.step()
+    node.sampler.configure(node.sampler._policy, [node.sensor], None)
+    assert closed == [node.sensor]
+
+
+def test_losing_the_cpu_between_two_clocks_is_no_suspend():
+    """Boot time and monotonic time are read one after the other; a delay in between is not sleep."""
+
+    class Delayed(ManualClock):
+        reads = 0
+
+        def monotonic_ns(self) -> int:
+            now_ns = super().monotonic_ns()
+            self.reads += 1
+            if self.reads == 1:
+                self.now_ns += S
+            return now_ns
+
+    assert suspended_ns(Delayed()) == 0
+    slept = ManualClock()
+    slept.suspend(5)
+    assert suspended_ns(slept) == 5 * S

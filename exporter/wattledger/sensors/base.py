@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..model import Probe, Reading
 
@@ -29,3 +29,11 @@ class Sensor(Protocol):
 
         A failed read is a Reading without a value; it never hides the other zones.
         """
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A sensor that holds files or processes."""
+
+    def close(self) -> None:
+        """Give them back, without waiting; another sensor may be built in its place."""

@@ -89,6 +89,11 @@ class Envelope:
         self.balance_uj -= booked_uj
         return booked_uj
 
+    def hold(self, energy_uj: int) -> None:
+        """Add energy of the node meter, but book nothing: that of another component is still to come."""
+        self.balance_uj += energy_uj - self.rest_uj
+        self.rest_uj = 0
+
     def skip(self) -> None:
         """The meter started anew: what the others drew meanwhile has nothing to be compared with."""
         self.rest_uj = 0
