@@ -121,7 +121,11 @@ def _split(
 ) -> list[Share]:
     """The dynamic part by use, else unattributed; the idle part by its weights, else to `idle`."""
     dynamic = apportion(dynamic_uj, use)
-    shares = [Share(workload, component, "dynamic", uj) for workload, uj in dynamic.items() if uj]
+    shares = [
+        Share(workload, component, "" if workload is UNATTRIBUTED else "dynamic", uj)
+        for workload, uj in dynamic.items()
+        if uj
+    ]
     if not dynamic and dynamic_uj:
         shares.append(Share(UNATTRIBUTED, component, "", dynamic_uj))
     if idle_uj:

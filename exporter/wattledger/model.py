@@ -142,7 +142,8 @@ class Usage:
 
     `cpu_ns` holds CPU time per workload, pseudo-workloads `kernel` and `exited` included,
     nested workloads already subtracted, only entries above zero: its sum is the busy time the
-    scan could see. `born` and `ended` are the workloads that appeared and vanished since the
+    scan could see, with `unattributed` for what a part of the hierarchy out of sight used.
+    `born` and `ended` are the workloads that appeared and vanished since the
     previous scan (the first scan reports everything present as born, and no CPU time).
     `busy_ns` of `cpus` logical CPUs over the same interval gives the utilisation;
     it excludes idle, iowait and steal.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cgroup_tree import MS, CgroupHost
+from wattledger.attribution import Frame, attribute
 from wattledger.clock import ManualClock
 from wattledger.hostfs import HostFS
 from wattledger.model import Workload
@@ -678,4 +679,27 @@ def test_folders_are_found_for_workloads_that_have_been_named_since(tmp_path):
     (workload,) = [found for found in scanner.scan().born if found.id == A]
     named = replace(workload, name="web")
     assert scanner.folders([named]) == {named: f"{host.hostfs.cgroupfs}/docker/{A}"}
+    scanner.close()
+
+
+def test_whoever_is_seen_in_a_private_namespace_does_not_pay_for_the_rest_of_the_host(tmp_path):
+    """The meters tell of the whole host: 0.1 s seen of 1 s is a tenth of the energy, the rest is nobody's."""
+    host = CgroupHost(tmp_path, "v2")
+    host.write("", "cgroup.type", "domain\n")
+    host.create(f"docker/{A}")
+    scanner = HostWorkloads(host.hostfs, host.clock)
+    scanner.scan()
+    host.burn(f"docker/{A}", 100)
+    stat = tmp_path / "proc/stat"
+    label, user, *rest = stat.read_text().split(" ")[:1] + stat.read_text().removeprefix("cpu  ").split(" ")
+    stat.write_text(" ".join([f"{label} ", str(int(user) + 90), *rest]))
+    host.clock.advance(5)
+    usage = scanner.scan()
+    assert {workload.kind: used_ns // MS for workload, used_ns in usage.cpu_ns.items()} == {
+        "container": 100,
+        "unattributed": 900,
+    }
+    interval = Frame(start_ns=0, end_ns=5_000_000_000, energy_uj={"cpu": 50_000_000}, usage=usage)
+    booked = {(share.workload.kind, share.mode): share.energy_uj for share in attribute(interval)}
+    assert booked == {("container", "dynamic"): 5_000_000, ("unattributed", ""): 45_000_000}
     scanner.close()

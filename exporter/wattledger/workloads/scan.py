@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from ..clock import Clock
 from ..hostfs import HostFS
-from ..model import KERNEL, Finding, Usage, Workload
+from ..model import KERNEL, UNATTRIBUTED, Finding, Usage, Workload
 from .busy import HostStat, read_stat
 from .cgroups import Cgroups
 from .cputime import ProcessTimes
@@ -27,7 +27,8 @@ _OWED_LIMIT_NS = 10_000_000_000
 class HostWorkloads:
     """The workloads of a host, by its cgroups.
 
-    Pseudo-workloads `kernel` and `exited` appear in `cpu_ns` without being born.
+    Pseudo-workloads `kernel` and `exited` appear in `cpu_ns` without being born, and where only a part of
+    the hierarchy is seen `unattributed`: what the host used beyond it is somebody else's.
     `top` bounds `Usage.processes` to four times as many, for the ledger to choose from.
     Descriptors of cgroup counters are held within the soft limit of open files as it is at construction.
     """
@@ -122,6 +123,8 @@ class HostWorkloads:
             _add(cpu_ns, KERNEL, kernel_ns)
             if self._root is not None:
                 _add(cpu_ns, self._root, root_ns)
+            if self._hierarchy is not None and not self._hierarchy.complete:
+                _add(cpu_ns, UNATTRIBUTED, busy_ns - sum(cpu_ns.values()))
         memory, reserved = self._ask_demand(now_ns)
         processes = self._processes.scan(now_ns, stat.forks) if self._processes else ()
         born, ended = self._roster.drain()
