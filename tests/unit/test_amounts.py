@@ -33,3 +33,12 @@ def test_mass(grams, text):
 def test_an_unknown_power_is_a_dash_and_zero_is_zero():
     assert amounts.watts(None) == amounts.NOTHING
     assert amounts.watts(0.0) == "0.0 W"
+
+
+@pytest.mark.parametrize(
+    ("power_w", "text"),
+    [(0.031, "0.03 W"), (0.994, "0.99 W"), (0.996, "1.0 W"), (12.34, "12.3 W"), (1234.5, "1,234.5 W")],
+)
+def test_a_small_power_is_not_rounded_away(power_w, text):
+    """On a machine of a few watts, a workload's hundredths tell it from one that does nothing."""
+    assert amounts.watts(power_w) == text

@@ -355,6 +355,18 @@ def test_once_as_a_table_is_for_a_person(host: Path) -> None:
     assert max(map(len, lines)) <= 60
 
 
+@pytest.mark.parametrize("shape", ["text", "json", "table"])
+def test_a_full_disk_is_told_in_one_line(host: Path, shape: str) -> None:
+    """As in a cron job that writes to a file."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command("once", "--seconds=0.1", f"--format={shape}", *paths(host)),
+            env=environment(), stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "wattledger: cannot write the result: No space left on device\n"
+
+
 def test_a_reader_that_goes_away_is_no_error(host: Path) -> None:
     """`wattledger once | head` ends without a traceback."""
     process = subprocess.Popen(

@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 
+import msgspec
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
@@ -353,6 +354,20 @@ def test_the_landing_page_warns_of_a_fallback_and_of_old_figures(clock):
     intensity = replace(shot.price.intensity, fallback=False)
     source.shot = replace(shot, price=replace(shot.price, intensity=intensity))
     assert "fallback" not in get(app, "/")[2].decode()
+
+
+def test_the_landing_page_says_a_containers_name_once(clock):
+    """Below the pod stands the runtime's name of the container, unless it is the one in the pod."""
+    shot = rich_snapshot(boottime_ns=clock.boottime_ns())
+    assert (
+        "ml/train-0/main<small>trainer</small><small>4f" in get(app_of(Source(shot), clock), "/")[2].decode()
+    )
+    rows = tuple(
+        msgspec.structs.replace(row, workload=replace(row.workload, name=row.workload.container_name))
+        for row in shot.workloads
+    )
+    page = get(app_of(Source(replace(shot, workloads=rows)), clock), "/")[2].decode()
+    assert "ml/train-0/main<small>4f" in page
 
 
 def test_the_landing_page_reloads_itself_until_paused(clock):

@@ -254,6 +254,7 @@ class TestWorkloads:
         assert all(w.pod_namespace and w.pod_name and w.container_name for w in containers)
         storefronts = {w.pod_name for w in containers if w.pod_name.startswith("storefront-")}
         assert len(storefronts) == 3
+        assert len({dict(w.facts)["pod_uid"] for w in containers}) == len({w.pod_name for w in containers})
 
     def test_jobs_containers_and_people_come_and_go(self):
         """From 14:00 to 18:00; whatever ends was there, and one identity is always the same object."""

@@ -42,10 +42,15 @@ def once(shape: str, seconds: float, top: int, **parameters: Any) -> int:
     snapshot = app.take_once(settings, seconds, time.sleep)
     if shape == "text":
         body = Renderer(build_labels()).render(snapshot, openmetrics=False, own=OwnProcess().values())
+    elif shape == "json":
+        body = json.dumps(as_json(snapshot, seconds), indent=2).encode() + b"\n"
+    else:
+        body = as_table(snapshot, top, shutil.get_terminal_size((80, 24)).columns).encode("utf-8", "replace")
+    try:
         sys.stdout.buffer.write(body)
         sys.stdout.buffer.flush()
-    elif shape == "json":
-        click.echo(json.dumps(as_json(snapshot, seconds), indent=2))
-    else:
-        click.echo(as_table(snapshot, top, shutil.get_terminal_size((80, 24)).columns), nl=False)
+    except BrokenPipeError:
+        raise  # click ends quietly
+    except OSError as error:
+        raise click.ClickException(f"cannot write the result: {error.strerror}") from error
     return 0

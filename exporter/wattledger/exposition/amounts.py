@@ -9,8 +9,10 @@ _J_PER_KWH = 3_600_000
 
 
 def watts(power_w: float | None) -> str:
-    """`123.4 W`, or a dash for no value."""
-    return NOTHING if power_w is None else f"{power_w:,.1f} W"
+    """`123.4 W`, two decimals below a watt, or a dash for no value."""
+    if power_w is None:
+        return NOTHING
+    return f"{power_w:,.{2 if 0 < power_w < 0.995 else 1}f} W"
 
 
 def energy(energy_uj: int) -> str:

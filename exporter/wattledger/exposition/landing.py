@@ -114,8 +114,8 @@ def _summary(snapshot: Snapshot) -> list[str]:
         facts(
             (
                 (f"Power now{label}", amounts.watts(_total_power(snapshot.nodes))),
-                ("Energy since start", f"{amounts.energy(energy_uj)} ({amounts.kilowatt_hours(energy_uj)})"),
-                ("CO2e since start", amounts.mass(sum(row.emissions_g for row in snapshot.nodes))),
+                ("Energy so far", f"{amounts.energy(energy_uj)} ({amounts.kilowatt_hours(energy_uj)})"),
+                ("CO2e so far", amounts.mass(sum(row.emissions_g for row in snapshot.nodes))),
             )
         ),
         (
@@ -193,7 +193,9 @@ def _workload(row: WorkloadRow) -> str:
         part for part in (workload.pod_namespace, workload.pod_name, workload.container_name) if part
     )
     shown = pod or workload.name or workload.id or workload.kind
-    details = [part for part in (workload.name, workload.id) if part and part != shown]
+    details = [
+        part for part in (workload.name, workload.id) if part not in ("", shown, workload.container_name)
+    ]
     return escape(shown) + "".join(f"<small>{escape(part)}</small>" for part in details)
 
 

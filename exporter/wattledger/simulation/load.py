@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from math import cos, exp, pi, sqrt
 from random import Random
+from uuid import UUID
 
 from ..model import EXITED, KERNEL, Workload
 from .physics import Work
@@ -168,14 +169,16 @@ class Population:
 
     def _container(self, role: Role) -> Workload:
         suffix = "".join(self._rng.choice(SUFFIX) for _ in range(15))
+        pod_name = f"{role.name}-{suffix[:10]}-{suffix[10:]}"
+        pod_uid = UUID(bytes=sha256(pod_name.encode()).digest()[:16], version=4)
         return Workload(
             kind="container",
             id=sha256(f"{role.name} {self._rng.random()}".encode()).hexdigest(),
             name=role.container_name,
             pod_namespace=role.pod_namespace,
-            pod_name=f"{role.name}-{suffix[:10]}-{suffix[10:]}",
+            pod_name=pod_name,
             container_name=role.container_name,
-            facts=(("runtime", "containerd"), *role.facts),
+            facts=(("runtime", "containerd"), ("pod_uid", str(pod_uid)), *role.facts),
         )
 
 
