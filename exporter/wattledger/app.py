@@ -166,6 +166,7 @@ class Agent:
         self._clock: Clock = SystemClock()
         self._notifier = Notifier.from_environment()
         self._failed = False
+        self._reloading = threading.Lock()
 
     def run(self, ready: Callable[[str], None] | None = None) -> int:
         """Serve until SIGTERM or SIGINT; the exit status."""
@@ -230,6 +231,10 @@ class Agent:
 
     def _reload(self, loop: SamplerLoop) -> None:
         """Take new settings; bad ones leave the old in force and show in a metric."""
+        with self._reloading:  # of two signals in a row, the later one's settings come last
+            self._load_again(loop)
+
+    def _load_again(self, loop: SamplerLoop) -> None:
         self._notifier.reloading(self._clock.monotonic_ns())
         try:
             fresh = self._load()

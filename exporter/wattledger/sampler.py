@@ -15,6 +15,7 @@ from .attribution import Board, Frame, attribute
 from .boards import Boards
 from .carbon.intensity import IntensitySource
 from .clock import Clock, suspended_ns
+from .counters import SUSPEND_TOLERANCE_NS
 from .gpu.records import BoardUse, GpuUsageSource
 from .ledger.book import Ledger
 from .meters import Intake, Meters
@@ -68,6 +69,7 @@ class _Interval:
     """Carried from tick to tick."""
 
     end_ns: int | None = None
+    suspended_ns: int = 0
     carried: dict[Component, dict[Workload, int]] = field(default_factory=dict)
     probed_ns: int | None = None
     failing: dict[str, str] = field(default_factory=dict)
@@ -167,7 +169,8 @@ class Sampler:
         began_ns = self._clock.boottime_ns()
         if self._interval.probed_ns is None or began_ns - self._interval.probed_ns >= PROBE_EVERY_NS:
             self._probe(began_ns)
-        intake = self._meters.take(self._read(), suspended_ns(self._clock))
+        asleep_ns = suspended_ns(self._clock)
+        intake = self._meters.take(self._read(), asleep_ns)
         _log_changes(intake.changes)
         usage = self._scan(began_ns)
         if self._names is not None:
@@ -179,7 +182,9 @@ class Sampler:
         frame = self._frame(intake, usage, began_ns)
         if intake.boards and frame.energy_uj:
             frame = replace(frame, boards=self._join_boards(intake))
-        self._learn(frame)
+        if abs(asleep_ns - self._interval.suspended_ns) <= SUSPEND_TOLERANCE_NS:
+            self._learn(frame)  # an hour of sleep is not the calmest minute
+        self._interval.suspended_ns = asleep_ns
         shares = attribute(frame, self._policy.idle)
         self._ledger.declare(self._meters.cover.components, node=bool(self._meters.cover.node))
         self._ledger.book(frame, shares, price, self._self_share(frame))
@@ -315,7 +320,8 @@ class Sampler:
         view = self._ledger.view(interval_ns)
         sensors = self._meters.rows()
         own = {"ticks": self.ticks, "overruns": self.overruns, "failures": self.failures}
-        self._ledger.counts = own | (self._names.counts() if self._names is not None else {})
+        # Counts of sources of names that are switched off now stay, for when they are switched on again.
+        self._ledger.counts |= own | (self._names.counts() if self._names is not None else {})
         self._ledger.checkpoint(self._meters)
         finished_ns = self._clock.monotonic_ns()
         duration_ns = finished_ns - started_ns

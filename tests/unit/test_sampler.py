@@ -17,8 +17,18 @@ from tests.scripted import (
 )
 from wattledger.clock import ManualClock, suspended_ns
 from wattledger.model import ProcessUse, Zone
+from wattledger.workloads.names.service import NameService
 
 A, B = container(1), container(2)
+
+
+class Users:
+    """A source of names that knows nobody."""
+
+    name = "users"
+
+    def resolve(self, subject):
+        return None
 
 
 def sensors(snapshot):
@@ -437,3 +447,35 @@ def test_losing_the_cpu_between_two_clocks_is_no_suspend():
     slept = ManualClock()
     slept.suspend(5)
     assert suspended_ns(slept) == 5 * S
+
+
+def test_sleep_teaches_the_idle_floor_nothing():
+    """A meter that goes on after a suspend spans it; an hour at next to nothing is no calm minute."""
+    zone = Zone(sensor="scripted", name="cpu", device="rail", covers="cpu")
+    node = ScriptedNode([zone], idle_watts={})
+    node.workloads.bear(A)
+    node.step()
+    learned = []
+    for _ in range(2):
+        for _ in range(30):
+            node.sensor.spend(zone, 500 * J)
+            node.workloads.use({A: 10 * S})
+            snapshot = node.step()
+        learned.append(snapshot.nodes[0].idle_power_w)
+        node.clock.suspend(3600)
+    assert learned[0] == learned[1]
+
+
+def test_counts_of_sources_that_are_off_for_a_while_go_on():
+    """Names switched off and on again within one boot: their counters never go down."""
+    node = ScriptedNode([package()])
+    node.step()
+    names = NameService([Users()], node.clock)
+    names.restore({"names/users": 7})
+    node.sampler._names = names
+    node.step()
+    node.sampler._names = None
+    node.step()
+    again = NameService([Users()], node.clock)
+    again.restore(node.ledger.counts)
+    assert again.health()["users"].answers == 7
