@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -702,4 +703,34 @@ def test_whoever_is_seen_in_a_private_namespace_does_not_pay_for_the_rest_of_the
     interval = Frame(start_ns=0, end_ns=5_000_000_000, energy_uj={"cpu": 50_000_000}, usage=usage)
     booked = {(share.workload.kind, share.mode): share.energy_uj for share in attribute(interval)}
     assert booked == {("container", "dynamic"): 5_000_000, ("unattributed", ""): 45_000_000}
+    scanner.close()
+
+
+@pytest.mark.parametrize("kind", ["v2", "v1"])
+@pytest.mark.parametrize("free", [0, 1, 2])
+def test_cgroup_born_while_descriptors_are_short_is_found_when_they_are_not(tmp_path, kind, free):
+    """A crowd of scrapers may hold them all for a moment; that must not hide a container for life."""
+    host = CgroupHost(tmp_path, kind)
+    scanner = HostWorkloads(host.hostfs, host.clock)
+    scanner.scan()
+    step(host, scanner)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = []
+    try:
+        host.create(f"docker/{A}")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 8, limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.open("/dev/null", os.O_RDONLY))
+        for _ in range(free):
+            os.close(held.pop())
+        scanner._cgroups.tree.check(scanner._cgroups.tree.root)
+    finally:
+        for fd in held:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for _ in range(7):
+        step(host, scanner)
+    host.burn(f"docker/{A}", 30)
+    assert step(host, scanner) == {f"container:{A}": 30}
     scanner.close()

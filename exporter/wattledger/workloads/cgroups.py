@@ -93,6 +93,7 @@ class Cgroups:
         none was made, no cgroup came to life. Besides, every directory is looked at once in 30 s.
         """
         if self._started:
+            self.tree.retry()
             if self._may_have_grown(forks):
                 self.tree.sweep()
             else:

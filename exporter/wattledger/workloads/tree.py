@@ -17,6 +17,7 @@ from .identity import identify, plain_cgroup
 from .roster import Roster
 
 _GONE = frozenset({errno.ENOENT, errno.ENODEV, errno.ENOTDIR, errno.ESRCH})
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _NO_FD = -1
 _UNKNOWN = -1
 
@@ -65,6 +66,7 @@ class CgroupTree:
         self.nodes: dict[Node, None] = {self.root: None}
         self.levels: list[dict[Node, None]] = []
         self.fresh: list[Node] = []
+        self._unread: list[Node] = []
         self._roster = roster
         self._usage_file = hierarchy.usage_file
         self._fd_budget = fd_budget
@@ -101,9 +103,11 @@ class CgroupTree:
             else:
                 node.inode = status.st_ino
             if relist or status.st_nlink < 2 or status.st_nlink != node.links:
-                pending.extend(self._list(node))
+                listed = self._list(node)
+                pending.extend(listed or ())
                 # As it was before the listing: what came in between is found next time.
-                node.links = status.st_nlink if node.inode == status.st_ino else _UNKNOWN
+                seen = listed is not None and node.inode == status.st_ino
+                node.links = status.st_nlink if seen else _UNKNOWN
             relist = False
 
     def sweep(self) -> None:
@@ -118,14 +122,22 @@ class CgroupTree:
             if status.st_nlink != node.links or status.st_ino != node.inode or node.links < 2:
                 self.check(node)
 
-    def _list(self, node: Node) -> list[Node]:
-        """Bring the children up to date with the directory; returns the new ones."""
+    def retry(self) -> None:
+        """Find those anew that could not be opened for want of descriptors or memory."""
+        unread, self._unread = self._unread, []
+        for node in unread:
+            if node.alive and node.parent is not None:
+                self.remove(node)
+                self.check(node.parent)
+
+    def _list(self, node: Node) -> list[Node] | None:
+        """Bring the children up to date with the directory; returns the new ones, None if it failed."""
         path = os.path.join(self.hierarchy.root, node.path) if node.path else self.hierarchy.root
         try:
             with os.scandir(path) as entries:
                 names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         except OSError:
-            return []
+            return None
         for name in node.children.keys() - set(names):
             self.remove(node.children[name])
         return [self._add(node, name) for name in names if name not in node.children]
@@ -145,7 +157,9 @@ class CgroupTree:
                 return node
         try:
             self._open(node)
-        except OSError:
+        except OSError as error:
+            if error.errno in _PASSING:
+                self._unread.append(node)
             return node
         node.read = True
         while len(self.levels) <= node.depth:
