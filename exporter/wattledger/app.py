@@ -21,14 +21,12 @@ from .ledger.book import Ledger
 from .ledger.processes import Processes
 from .logs import configure as configure_logs
 from .loop import SamplerLoop
-from .model import Finding, Probe, Reading, Snapshot
+from .model import Snapshot
 from .sampler import Policy, Sampler
 from .sensors.base import Sensor
-from .sensors.cover import Cover, choose_cover
 from .sensors.registry import build_sensors
 from .settings import Settings
 from .simulation.demo import SimulatedNode, simulated_nodes
-from .storage import check_storage
 from .systemd import Notifier
 from .workloads.base import WorkloadSource
 from .workloads.names.base import NAMED_KINDS
@@ -40,16 +38,6 @@ log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 1.0
 RESTART_ONLY = ("paths", "storage", "web")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """What `wattledger check` shows: the findings, what would be counted, the readings and their power."""
-
-    findings: tuple[Finding, ...]
-    cover: Cover
-    readings: tuple[Reading, ...]
-    power_w: Mapping[tuple[str, str, str], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,30 +300,6 @@ def take_once(settings: Settings, seconds: float, sleep: Callable[[float], None]
     sampler.tick()
     sleep(seconds)
     return sampler.tick()
-
-
-def inspect(settings: Settings, seconds: float, sleep: Callable[[float], None]) -> Inspection:
-    """Probe every enabled sensor and the workloads, and read twice, `seconds` apart."""
-    clock = SystemClock()
-    sensors = build_sensors(settings, clock)
-    probes: list[tuple[Sensor, Probe]] = [(sensor, sensor.probe()) for sensor in sensors]
-    cover = choose_cover([(sensor.name, probe.zones) for sensor, probe in probes])
-    before = {reading.zone.key: reading for sensor in sensors for reading in sensor.read()}
-    sleep(seconds)
-    after = tuple(reading for sensor in sensors for reading in sensor.read())
-    power_w = {}
-    for reading in after:
-        earlier = before.get(reading.zone.key)
-        if earlier and earlier.raw_uj is not None and reading.raw_uj is not None:
-            moved_uj, took_ns = reading.raw_uj - earlier.raw_uj, reading.at_ns - earlier.at_ns
-            if moved_uj < 0 and reading.zone.range_uj:
-                moved_uj += reading.zone.range_uj
-            if took_ns > 0 and moved_uj >= 0:
-                power_w[reading.zone.key] = moved_uj * 1000 / took_ns
-    findings = [finding for _, probe in probes for finding in probe.findings]
-    findings += build_workloads(settings, clock).diagnose()
-    findings += check_storage(settings.storage.path)
-    return Inspection(findings=tuple(findings), cover=cover, readings=after, power_w=power_w)
 
 
 class Demo:

@@ -271,11 +271,15 @@ class SensorRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceHealth:
-    """One source of names: whether its last call worked, how often it knew something, failures by reason."""
+    """One source of names: whether its last call worked, how often it knew something, failures by reason.
+
+    `error` is the message of the last failure, "" while there was none.
+    """
 
     up: bool
     answers: int
     errors: Mapping[str, int]
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,10 +23,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.command_line import REPOSITORY, command, environment, run
 from wattledger import __version__
-from wattledger.app import Inspection
 from wattledger.cli.check_report import as_json, as_text, verdict
 from wattledger.cli.reference import markdown
 from wattledger.cli.text_table import columns, shortened
+from wattledger.inspection import Inspection
 from wattledger.model import Finding, Reading, Zone
 from wattledger.sensors.cover import choose_cover
 

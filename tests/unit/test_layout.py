@@ -34,6 +34,7 @@ ROWS = (
     ("loop",),
     ("exposition",),
     ("app",),
+    ("inspection",),
     ("cli",),
     ("__main__",),
 )

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from ..app import Inspection
 from ..exposition import amounts
+from ..inspection import Inspection
 from ..model import COMPONENTS, J_UJ, Finding, Reading, Zone
 from .text_table import columns, printable
 

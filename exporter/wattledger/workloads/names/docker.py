@@ -91,7 +91,7 @@ class DockerStore:
 def read_container(place: Place, ident: str) -> Container:
     """One container of one data root; raises FileNotFoundError or ResolverError."""
     path = f"{place.path}/containers/{ident}/config.v2.json"
-    return decode_json(place.rooted.read(path), Container)
+    return decode_json(place.rooted.read(path), Container, path)
 
 
 class DockerNames:

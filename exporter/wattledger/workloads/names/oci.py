@@ -70,7 +70,8 @@ class OciStore:
         failure: ResolverError | None = None
         for folder in self._folders(runtime):
             try:
-                return decode_json(self._rooted.read(folder.format(id=ident)), Spec)
+                path = folder.format(id=ident)
+                return decode_json(self._rooted.read(path), Spec, path)
             except FileNotFoundError:
                 continue
             except ResolverError as error:

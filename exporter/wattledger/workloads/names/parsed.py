@@ -54,13 +54,13 @@ class Parsed(Generic[T]):
             )
 
 
-def decode_json(data: bytes | str, shape: type[T]) -> T:
+def decode_json(data: bytes | str, shape: type[T], path: str = "") -> T:
     """JSON of the given shape, fields it does not name skipped; raises ResolverError("parse").
 
-    The message says where it is wrong, never what is written there.
+    The message says where it is wrong, `path` included, never what is written there.
     """
     try:
         return msgspec.json.decode(data, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = str(error) if isinstance(error, msgspec.DecodeError) else type(error).__name__
-        raise ResolverError("parse", f"not the expected JSON: {reason}") from None
+        raise ResolverError("parse", f"{path}: not the expected JSON: {reason}".removeprefix(": ")) from None

@@ -41,6 +41,7 @@ class _State:
     up: bool = True
     answers: int = 0
     errors: dict[str, int] = field(default_factory=dict)
+    error: str = ""
 
 
 @dataclass(slots=True)
@@ -155,6 +156,7 @@ class NameService:
                     up=state.up and name not in self._set_aside,
                     answers=state.answers,
                     errors=dict(state.errors),
+                    error=state.error,
                 )
                 for name, state in self._health.items()
             }
@@ -293,6 +295,7 @@ class NameService:
         with self._lock:
             state = self._health[resolver.name]
             state.errors[reason] = state.errors.get(reason, 0) + 1
+            state.error = message
             was_up, state.up = state.up, False
         if was_up:
             log.warning(
