@@ -75,7 +75,8 @@ def acquire(pid: int | None, **parameters: Any) -> int:
 def record(seconds: float, output: Any) -> int:
     """Write what every NVML call answers and costs as JSON lines, and a summary on standard error.
 
-    It needs no agent. It names processes and boards, so look at the file before you give it to anyone.
+    It needs no agent, and it wakes boards that sleep. The file names processes and boards, so look at it
+    before you give it to anyone.
     """
     try:
         from ..gpu.recorder import Recorder  # noqa: PLC0415 - it needs the binding, which may be missing

@@ -75,6 +75,11 @@ class WorkerLink:
         """The process of the present worker."""
         return self._process.pid if self._process is not None else None
 
+    @property
+    def silent(self) -> bool:
+        """Whether the present worker has been silent for longer than boards may be shown as up."""
+        return self._clock.monotonic_ns() - self._heard_ns > HUNG_AFTER_NS
+
     def start(self) -> None:
         """Start the first worker; later ones start by themselves."""
         if self._state == "new":
@@ -118,34 +123,23 @@ class WorkerLink:
             self._progress_fd = -1
 
     def _listen(self, now_ns: int) -> None:
+        """Take the newest message; those before it said less, and a farewell is always the last."""
         process, channel = self._process, self._socket
         if process is None or channel is None:
             return
-        farewell: Farewell | None = None
-        ended = False
-        while not ended:
-            try:
-                packet = channel.recv(MAX_MESSAGE)
-            except BlockingIOError:
-                break
-            except ConnectionResetError:
-                packet = b""
-            if not packet:
-                ended = True
-                break
+        newest, ended = _newest(channel)
+        if newest:
             self._heard_ns = now_ns
             try:
-                message = decode(packet)
+                message = decode(newest)
             except msgspec.DecodeError as error:
                 self._fail(now_ns, "protocol", str(error))
                 return
             if isinstance(message, Farewell):
-                farewell = message
-            else:
-                self._take(message, now_ns)
-        if farewell is not None:
-            self._fail(now_ns, farewell.reason, farewell.detail)
-        elif ended or process.poll() is not None:
+                self._fail(now_ns, message.reason, message.detail)
+                return
+            self._take(message, now_ns)
+        if ended or process.poll() is not None:
             self._fail(now_ns, "crashed", f"the worker ended with status {process.poll()}")
         else:
             self._check_hang(now_ns)
@@ -161,7 +155,7 @@ class WorkerLink:
 
     def _check_hang(self, now_ns: int) -> None:
         what = touched(self._progress_fd)
-        finding = self.newest is None or what.startswith(FINDING)
+        finding = what.startswith(FINDING) or (not what and self.newest is None)
         patience_ns = FINDING_HUNG_AFTER_NS if finding else HUNG_AFTER_NS
         if now_ns - self._heard_ns > patience_ns:
             board = what.removeprefix(FINDING)
@@ -229,6 +223,21 @@ class WorkerLink:
             self._socket = None
         self.newest = None
         self.reason, self.detail = reason, detail
+
+
+def _newest(channel: socket.socket) -> tuple[bytes, bool]:
+    """The newest packet that has arrived, b"" for none, and whether the other end is closed."""
+    newest = b""
+    while True:
+        try:
+            packet = channel.recv(MAX_MESSAGE)
+        except BlockingIOError:
+            return newest, False
+        except ConnectionResetError:
+            return newest, True
+        if not packet:
+            return newest, True
+        newest = packet
 
 
 def _with_package(environment: Mapping[str, str]) -> dict[str, str]:

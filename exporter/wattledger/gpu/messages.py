@@ -85,11 +85,10 @@ class Unnamed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
-    """All boards of one cycle. `monotonic_ns` tells how old it is."""
+    """All boards of one cycle. What counts from the start of something counts from that of `generation`."""
 
     generation: str
     sequence: int
-    monotonic_ns: int
     driver: str = ""
     boards: tuple[BoardReport, ...] = ()
     unnamed: tuple[Unnamed, ...] = ()

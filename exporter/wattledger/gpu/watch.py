@@ -72,7 +72,6 @@ class Watch:
             Report(
                 generation=self._roster.generation,
                 sequence=self._sequence,
-                monotonic_ns=self._clock.monotonic_ns(),
                 driver=self._driver,
                 boards=tuple(reports),
                 unnamed=unnamed,

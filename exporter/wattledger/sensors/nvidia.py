@@ -10,7 +10,7 @@ from typing import Final
 from ..clock import Clock
 from ..gpu.counter import ContinuedCounter, Value
 from ..gpu.link import WorkerLink
-from ..gpu.messages import HUNG, HUNG_AFTER_NS, LOST, BoardReport, Report
+from ..gpu.messages import HUNG, LOST, BoardReport, Report
 from ..gpu.records import BoardUse, ProcessShare
 from ..gpu.utilisation import difference
 from ..hostfs import HostFS
@@ -38,6 +38,8 @@ class _Known:
     report: BoardReport
     counter: ContinuedCounter
     zone: Zone
+    described: BoardReport
+    driver: str
     value: Value | None = None
     at_ns: int = 0
     restarted: bool = False
@@ -151,12 +153,15 @@ class Nvidia:
         known = self._boards.get(board.uuid)
         if known is None:
             zone = _zone(board, report.driver)
-            known = _Known(report=board, counter=ContinuedCounter(self._boot_id), zone=zone)
+            counter = ContinuedCounter(self._boot_id)
+            known = _Known(board, counter, zone, described=board, driver=report.driver)
             self._boards[board.uuid] = known
         known.report = board
         if board.energy_uj is None:
             return
-        known.zone = _zone(board, report.driver)
+        if _identity(board) != _identity(known.described) or report.driver != known.driver:
+            known.zone = _zone(board, report.driver)
+            known.described, known.driver = board, report.driver
         known.at_ns = board.at_ns
         known.value = known.counter.take(board.load, board.energy_uj, board.at_ns, known.zone.max_power_w)
         known.restarted = known.restarted or known.value.change == "restarted"
@@ -173,10 +178,9 @@ class Nvidia:
 
     def _failure(self, known: _Known) -> str:
         """Why a board has no value now, in a bounded word; "" if it has one."""
-        report = self._link.newest
-        if report is None:
+        if self._link.newest is None:
             return self._link.reason
-        if self._clock.monotonic_ns() - report.monotonic_ns > HUNG_AFTER_NS:
+        if self._link.silent:
             return HUNG
         if known.report.failure:
             return known.report.failure
@@ -212,6 +216,11 @@ def _lost(board: BoardReport, report: Report) -> BoardReport:
         at_ns=board.at_ns,
         failure=failures.get(board.pci, LOST),
     )
+
+
+def _identity(board: BoardReport) -> tuple[object, ...]:
+    """What a board's zone is made of."""
+    return (board.limit_mw, board.source, board.index, board.pci, board.model)
 
 
 def _zone(board: BoardReport, driver: str) -> Zone:
