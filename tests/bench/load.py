@@ -99,6 +99,10 @@ class Load:
     ) -> None:
         self._end()
 
+    def cgroups(self, hierarchy: Hierarchy) -> list[Path]:
+        """Every cgroup that was made in this hierarchy."""
+        return [folder for folder in self._folders if folder.is_relative_to(hierarchy.root)]
+
     def pulse(self) -> None:
         """Let every container work a little; one of them starts a process, too."""
         for fd in self._pulses:

@@ -27,7 +27,7 @@ BIRTHS = 60  # in a tick; fills every table of bounded length within the first t
 MIB = 1024 * 1024
 MEMORY_DISK = Path("/dev/shm")  # the fixture's files are written by the hundred in every tick
 SLACK_RATIO = 0.02
-SLACK_BYTES = {"traced": MIB // 4, "resident": 3 * MIB}
+SLACK_BYTES = {"traced": MIB // 2, "resident": 3 * MIB}
 MEANING = {"traced": "Python objects", "resident": "resident"}
 
 

@@ -16,40 +16,22 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from wattledger.settings import Settings, StorageSettings
 
-from .daemon import DaemonCost, measure_daemon
+from .daemon import measure_daemon
 from .fixture_meters import FixtureMeters
+from .floor import measure_floor
 from .load import Load, NoLoadError, hierarchies
-from .peers import LEAN, PeerCost, measure_process_exporter, measure_psutil
-from .stages import FORMATS, STAGES, Bench, TickCost, percentile
+from .peers import LEAN, measure_process_exporter, measure_psutil
+from .speed_report import Result, Size, report
+from .stages import Bench
 
 AS_DOCUMENTED = Path(__file__).parent.parent.parent / "docs" / "speed.md"
 SETTLE_S = 1.0  # between the pulse and the tick: every container has had its turn by then
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """A host, and the budget it has: CPU time of a tick and of a render, memory of the daemon.
-
-    With `pods`, the containers are in pods by twos, which the budget does not count.
-    """
-
-    processes: int
-    containers: int
-    pods: bool = False
-    tick_ms: float
-    render_ms: float
-    rss_mib: float
-
-    @property
-    def label(self) -> str:
-        pods = " in pods" if self.pods else ""
-        return f"{self.processes:,} / {self.containers:,}{pods}"
 
 
 SIZES = (
@@ -75,16 +57,6 @@ class Effort:
 QUICK = Effort(ticks=5, settle_s=0.3, daemon_ticks=3, daemon_interval_s=1.0, scrapes=2, peer_scrapes=2)
 
 
-@dataclass(slots=True, kw_only=True)
-class Result:
-    """Everything measured at one size; `ticks` by cgroup version."""
-
-    size: Size
-    ticks: dict[str, TickCost] = field(default_factory=dict)
-    daemon: DaemonCost
-    peers: list[PeerCost] = field(default_factory=list)
-
-
 def measure(size: Size, effort: Effort, folder: Path) -> Result:
     """Set the host up, measure everything on it and take it down. Raises NoLoadError where that cannot be."""
     meters = FixtureMeters(folder / "host")
@@ -99,7 +71,7 @@ def measure(size: Size, effort: Effort, folder: Path) -> Result:
             work()
             time.sleep(effort.settle_s)
 
-        ticks = {}
+        ticks, floor_ms = {}, {}
         for one in mounted:
             settings = Settings(
                 paths=meters.host(one.cgroupfs),
@@ -110,6 +82,9 @@ def measure(size: Size, effort: Effort, folder: Path) -> Result:
                 ticks[one.version] = bench.measure(effort.ticks, between)
             finally:
                 bench.close()
+            floor_ms[one.version] = measure_floor(
+                load.cgroups(one), one.version, rounds=effort.peer_scrapes, between=between
+            )
         daemon = measure_daemon(
             meters.arguments(mounted[0].cgroupfs),
             folder,
@@ -123,137 +98,8 @@ def measure(size: Size, effort: Effort, folder: Path) -> Result:
             for flags in ((), LEAN)
         ]
         peers.append(measure_psutil(rounds=effort.peer_scrapes))
-    return Result(size=size, ticks=ticks, daemon=daemon, peers=[peer for peer in peers if peer])
-
-
-def report(results: Sequence[Result]) -> str:
-    """The Markdown tables."""
-    return "\n".join(
-        (
-            "## Against the budget\n",
-            "CPU time in milliseconds, median with the 95th percentile in brackets; memory in MiB.\n",
-            _budget_table(results),
-            "\n## Where a tick goes\n",
-            "Median CPU time in milliseconds.\n",
-            _stage_table(results),
-            "\n## One scrape\n",
-            "Median CPU time in milliseconds of making the body, the standard process metrics included.\n",
-            _render_table(results),
-            "\n## The daemon as a whole\n",
-            _daemon_table(results),
-            "\n## Beside others\n",
-            "CPU milliseconds of one look at the same processes, in the same run.\n",
-            _peer_table(results),
-            "",
-        )
-    )
-
-
-def _budget_table(results: Iterable[Result]) -> str:
-    rows = []
-    for result in results:
-        size = result.size
-        for version, cost in result.ticks.items():
-            daemon = result.daemon if version == next(iter(result.ticks)) else None
-            rows.append(
-                (
-                    size.label,
-                    version,
-                    f"{cost.workloads:,} / {cost.active:,}",
-                    _median_and_tail(cost.tick_ns),
-                    f"{size.tick_ms:g}",
-                    _median_and_tail(cost.render_ns["text"]),
-                    f"{size.render_ms:g}",
-                    f"{daemon.rss_mib:.1f}" if daemon else "",
-                    f"{size.rss_mib:g}",
-                )
-            )
-    return _table(
-        (
-            "processes / containers",
-            "cgroups",
-            "workloads / active",
-            "tick",
-            "budget",
-            "render",
-            "budget",
-            "RSS",
-            "budget",
-        ),
-        rows,
-    )
-
-
-def _stage_table(results: Sequence[Result]) -> str:
-    columns = [
-        (result.size.label, version, result.ticks[version]) for result in results for version in result.ticks
-    ]
-    heads = ("stage", *(f"{label} {version}" for label, version, _ in columns))
-    return _table(
-        heads,
-        ((stage, *(_share(cost, stage) for _, _, cost in columns)) for stage in STAGES),
-    )
-
-
-def _share(cost: TickCost, stage: str) -> str:
-    median_ms = percentile(cost.stage_ns[stage], 50)
-    whole_ms = sum(percentile(cost.stage_ns[one], 50) for one in STAGES)
-    return f"{median_ms:.2f} ({median_ms / whole_ms:.0%})"
-
-
-def _render_table(results: Sequence[Result]) -> str:
-    rows = []
-    for result in results:
-        cost = next(iter(result.ticks.values()))
-        times = (f"{percentile(cost.render_ns[name], 50):.2f}" for name in FORMATS)
-        rows.append((result.size.label, *times, f"{cost.body_bytes / 1024:,.0f} KiB"))
-    return _table(("processes / containers", *FORMATS, "text body"), rows)
-
-
-def _daemon_table(results: Sequence[Result]) -> str:
-    return _table(
-        (
-            "processes / containers",
-            "CPU per tick",
-            "CPU per scrape with its tick",
-            "of one core, no scrapes",
-            "RSS",
-            "ticks, scrapes",
-        ),
-        (
-            (
-                result.size.label,
-                f"{result.daemon.tick_ms:.2f} ms",
-                f"{result.daemon.scrape_ms:.2f} ms",
-                f"{result.daemon.cpu_percent:.3f} % at {result.daemon.interval_s:g} s",
-                f"{result.daemon.rss_mib:.1f} MiB",
-                f"{result.daemon.ticks}, {result.daemon.scrapes}",
-            )
-            for result in results
-        ),
-    )
-
-
-def _peer_table(results: Sequence[Result]) -> str:
-    rows = []
-    for result in results:
-        label, ours = result.size.label, result.daemon
-        name = "wattledger, one scrape with its tick"
-        rows.append((label, name, f"{ours.scrape_ms:.1f}", "1", f"{ours.rss_mib:.0f}"))
-        for peer in result.peers:
-            rss = "" if peer.rss_mib is None else f"{peer.rss_mib:.0f}"
-            times = f"{peer.scan_ms / ours.scrape_ms:.1f}"
-            rows.append((label, peer.name, f"{peer.scan_ms:.1f}", times, rss))
-    return _table(("processes / containers", "program", "CPU, ms", "times ours", "RSS, MiB"), rows)
-
-
-def _median_and_tail(values_ns: Sequence[int]) -> str:
-    return f"{percentile(values_ns, 50):.2f} ({percentile(values_ns, 95):.2f})"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    measured = [peer for peer in peers if peer]
+    return Result(size=size, ticks=ticks, floor_ms=floor_ms, daemon=daemon, peers=measured)
 
 
 def pace() -> str:
@@ -294,9 +140,13 @@ Measured on {date} on {machine}.
 
 The processes and cgroups are real; only the RAPL counters are files that the benchmark moves.
 Every container works a little between two ticks, so every one is booked in every tick.
-A tick comes after a pause of a second, as in production, when little of it is in the processor's caches:
-a loop of a thousand rounds took {pace} on this machine.
+Pods have a cgroup and a workload of their own, which the budget does not count.
 The peers are measured in the same way, on the same processes, in the same run.
+
+A tick comes after a pause of a second, as in production, when little of it is in the processor's caches.
+A loop of a thousand rounds took {pace} on this machine, and code that touches more memory suffers more.
+About half of a tick is spent by the kernel on telling the CPU time of each cgroup: \
+3 to 5 µs for one that was active, measured with nothing but `pread` in a loop.
 """
 
 

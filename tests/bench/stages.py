@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import statistics
 import time
@@ -95,7 +96,8 @@ class Bench:
         self._watch_ledger(self.sampler)
 
     def close(self) -> None:
-        """Release the state directory and the descriptors."""
+        """Release the state directory and the descriptors, and let the collector look at everything again."""
+        gc.unfreeze()
         self.sampler.close()
         self._host.close()
 
@@ -107,6 +109,9 @@ class Bench:
         render_ns: dict[str, list[int]] = {name: [] for name in FORMATS}
         body = b""
         for number in range(warm_up + ticks):
+            if number == warm_up:
+                gc.collect()
+                gc.freeze()  # as the daemon does after its first tick
             between()
             self._watch.drain()
             began_ns = time.thread_time_ns()
