@@ -15,6 +15,7 @@ from .carbon.intensity import build_source
 from .clock import Clock, SystemClock
 from .errors import SettingsError
 from .exposition.http import NodeView, Server, make_app
+from .gpu import control
 from .idle import IdleFloor
 from .ledger.accounts import Accounts
 from .ledger.book import Ledger
@@ -216,6 +217,8 @@ class Agent:
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGHUP, reload)
+        signal.signal(control.RELEASE, lambda *_: loop.post(lambda sampler: sampler.sensing.release()))
+        signal.signal(control.ACQUIRE, lambda *_: loop.post(lambda sampler: sampler.sensing.acquire()))
 
     def _reload(self, loop: SamplerLoop) -> None:
         """Take new settings; bad ones leave the old in force and show in a metric."""

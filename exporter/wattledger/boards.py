@@ -7,7 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from .attribution import Board
 from .gpu.records import BoardUse
 from .idle import IdleFloor
-from .model import EXITED, Workload
+from .model import EXITED, UNATTRIBUTED, Workload
+
+NOBODY = 0
+"""The pid of work whose process is not known: it stays unattributed."""
 
 Owners = Callable[[Collection[int]], Mapping[int, Workload]]
 
@@ -40,6 +43,8 @@ class Boards:
         pids |= {pid for use in by_device.values() for pid, _ in use.holders}
         found = dict(owners(pids)) if pids else {}
         of_pid = {pid: found.get(pid) or self._known.get(pid, EXITED) for pid in pids}
+        if NOBODY in of_pid:
+            of_pid[NOBODY] = UNATTRIBUTED
         self._known = of_pid
         boards = []
         for device, (energy_uj, span_ns) in energies.items():

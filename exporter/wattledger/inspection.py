@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from .app import build_names, build_workloads
 from .clock import Clock, SystemClock
 from .model import Finding, Probe, Reading, SourceHealth, Workload
-from .sensors.base import Sensor
+from .sensing import FIRST_ZONES_S
+from .sensors.base import Closable, Deferred, Sensor
 from .sensors.cover import Cover, ZoneKey, choose_cover
 from .sensors.registry import build_sensors
 from .settings import Settings
@@ -34,7 +35,7 @@ def inspect(settings: Settings, seconds: float, sleep: Callable[[float], None]) 
     """Probe every enabled sensor, read twice `seconds` apart, scan the workloads and look up their names."""
     clock = SystemClock()
     sensors = build_sensors(settings, clock)
-    probes: list[tuple[Sensor, Probe]] = [(sensor, sensor.probe()) for sensor in sensors]
+    probes: list[tuple[Sensor, Probe]] = [(sensor, _probe(sensor)) for sensor in sensors]
     cover = choose_cover([(sensor.name, probe.zones) for sensor, probe in probes])
     before = {reading.zone.key: reading for sensor in sensors for reading in sensor.read()}
     sleep(seconds)
@@ -47,10 +48,17 @@ def inspect(settings: Settings, seconds: float, sleep: Callable[[float], None]) 
         *check_storage(settings.storage.path),
     ]
     for sensor in sensors:
-        close = getattr(sensor, "close", None)
-        if close is not None:
-            close()
+        if isinstance(sensor, Closable):
+            sensor.close()
     return Inspection(findings=tuple(findings), cover=cover, readings=after, power_w=_powers_w(before, after))
+
+
+def _probe(sensor: Sensor) -> Probe:
+    probe = sensor.probe()
+    if not isinstance(sensor, Deferred):
+        return probe
+    sensor.settle(FIRST_ZONES_S)
+    return sensor.probe()
 
 
 def _powers_w(before: Mapping[ZoneKey, Reading], after: Collection[Reading]) -> dict[ZoneKey, float]:

@@ -16,7 +16,7 @@ from .boards import Boards
 from .carbon.intensity import IntensitySource
 from .clock import Clock, suspended_ns
 from .counters import SUSPEND_TOLERANCE_NS
-from .gpu.records import BoardUse, GpuUsageSource
+from .gpu.records import BoardUse
 from .ledger.book import Ledger
 from .meters import Intake, Meters
 from .model import (
@@ -26,21 +26,21 @@ from .model import (
     Health,
     NodeRow,
     Price,
-    Reading,
     Snapshot,
     Usage,
     Workload,
     Zone,
 )
-from .sensors.base import Closable, Sensor
-from .sensors.cover import Cover, choose_cover
+from .sensing import Sensing
+from .sensors.base import Sensor
+from .sensors.cover import Cover
 from .settings import IdlePolicy
 from .workloads.base import WorkloadSource
 from .workloads.names.service import NameService
 
 log = logging.getLogger(__name__)
 
-PROBE_EVERY_NS = 60 * S_NS
+LOST_ZONE = frozenset({"missing", "enoent", "enodev"})
 FIRST_NAMES_S = 1.0
 """How long the first tick, behind which no other waits, lets the names of what already runs arrive."""
 
@@ -71,7 +71,6 @@ class _Interval:
     end_ns: int | None = None
     suspended_ns: int = 0
     carried: dict[Component, dict[Workload, int]] = field(default_factory=dict)
-    probed_ns: int | None = None
     failing: dict[str, str] = field(default_factory=dict)
 
 
@@ -90,8 +89,7 @@ class Sampler:
         node_info: Mapping[str, str] | None = None,
         self_clock: SelfClock = time.process_time_ns,
     ) -> None:
-        self._sensors = list(sensors)
-        self._active: list[Sensor] = []
+        self.sensing = Sensing(sensors, self._guard)
         self._workloads = workloads
         self._ledger = ledger
         self._policy = policy
@@ -134,9 +132,7 @@ class Sampler:
         """Take new settings between two ticks; sensors and workloads only where they were rebuilt."""
         self._policy = policy
         if sensors is not None:
-            self._close_sensors()
-            self._sensors = list(sensors)
-            self._interval.probed_ns = None
+            self.sensing.replace(sensors)
         if workloads is not None:
             self._workloads = workloads
             self._ledger.accounts.end_all(self._clock.boottime_ns())
@@ -155,23 +151,21 @@ class Sampler:
         """Release the sensors and the state directory; end the name service without waiting for it."""
         if self._names is not None:
             self._names.stop()
-        self._close_sensors()
+        self.sensing.close()
         self._ledger.close()
-
-    def _close_sensors(self) -> None:
-        for sensor in self._sensors:
-            if isinstance(sensor, Closable):
-                self._guard(sensor.name, sensor.close)
 
     def tick(self) -> Snapshot:
         """Take one sample and publish it. The first one only sets the starting points."""
         started_ns = self._clock.monotonic_ns()
         began_ns = self._clock.boottime_ns()
-        if self._interval.probed_ns is None or began_ns - self._interval.probed_ns >= PROBE_EVERY_NS:
+        if self.sensing.due(began_ns):
             self._probe(began_ns)
         asleep_ns = suspended_ns(self._clock)
-        intake = self._meters.take(self._read(), asleep_ns)
+        intake = self._meters.take(self.sensing.read(), asleep_ns)
         _log_changes(intake.changes)
+        counted = self._meters.cover.counted
+        if any(what in LOST_ZONE and zone.key in counted for zone, what in intake.changes):
+            self.sensing.hurry()
         usage = self._scan(began_ns)
         if self._names is not None:
             self._names.ask(usage.born)
@@ -180,8 +174,9 @@ class Sampler:
                 self._names.settle(FIRST_NAMES_S)
         price = Price(intensity=self._policy.intensity.at(self._clock.wall_ns()), pue=self._policy.pue)
         frame = self._frame(intake, usage, began_ns)
+        uses = self.sensing.uses() if intake.boards else ()
         if intake.boards and frame.energy_uj:
-            frame = replace(frame, boards=self._join_boards(intake))
+            frame = replace(frame, boards=self._join_boards(intake, uses))
         if abs(asleep_ns - self._interval.suspended_ns) <= SUSPEND_TOLERANCE_NS:
             self._learn(frame)  # an hour of sleep is not the calmest minute
         self._interval.suspended_ns = asleep_ns
@@ -195,43 +190,21 @@ class Sampler:
         return self._publish(frame, price, started_ns)
 
     def _probe(self, now_ns: int) -> None:
-        """Look at the hardware anew: zones may have come or gone.
-
-        A sensor of which nothing counts, because another one covers the same, is not read until it does.
-        """
-        found: list[tuple[Sensor, Sequence[Zone]]] = []
-        for sensor in self._sensors:
-            probe = self._guard(sensor.name, sensor.probe)
-            found.append((sensor, probe.zones if probe else ()))
-        cover = choose_cover([(sensor.name, zones) for sensor, zones in found])
-        used = [(sensor, zones) for sensor, zones in found if any(z.key in cover.counted for z in zones)]
-        self._active = [sensor for sensor, _ in used]
-        zones = [zone for _, of_sensor in used for zone in of_sensor]
-        if self._interval.probed_ns is None:
-            saved = self._ledger.take_saved_meters()
-            if saved is not None:
-                self._meters.load(saved, zones)
-        if cover != self._meters.cover or self._interval.probed_ns is None:
+        """Look at the hardware anew; the first time, take up what an earlier process knew of it."""
+        zones, cover = self.sensing.probe(now_ns)
+        saved = self._ledger.take_saved_meters()
+        if saved is not None:
+            self._meters.load(saved, zones)
+        if cover != self._meters.cover:
             _log_cover(cover)
         self._meters.follow(zones, cover)
         self._ledger.idle.declare(_declared_idle(cover.components))
-        self._interval.probed_ns = now_ns
 
-    def _join_boards(self, intake: Intake) -> tuple[Board, ...]:
+    def _join_boards(self, intake: Intake, uses: Sequence[BoardUse]) -> tuple[Board, ...]:
         """Each GPU board with its users; without a source of use it is nobody's."""
-        uses: list[BoardUse] = []
-        for sensor in self._active:
-            if isinstance(sensor, GpuUsageSource):
-                uses.extend(self._guard(f"{sensor.name} use", sensor.use) or ())
         return self._boards.join(
             intake.boards, uses, self._workloads.owners, self._ledger.idle, self._clock.wall_ns()
         )
-
-    def _read(self) -> list[Reading]:
-        readings: list[Reading] = []
-        for sensor in self._active:
-            readings.extend(self._guard(sensor.name, sensor.read) or ())
-        return readings
 
     def _scan(self, now_ns: int) -> Usage:
         usage = self._guard("workloads", self._workloads.scan)

@@ -162,7 +162,7 @@ def test_reads_that_fail_as_the_kernels_do_lose_nothing(tmp_path, failure):
             assert node.errors() == {failure: 80}
             assert row(node, "package-1").wraps == sum(values[1:]) // raplfs.RANGE_UJ
         node.ledger.close()
-        node.sampler._sensors[0].close()
+        node.sampler.sensing.close()
 
 
 @pytest.mark.parametrize("away_s", [5, 200])

@@ -399,7 +399,7 @@ def test_one_unreadable_zone_hides_nothing(tmp_path):
     host = KnownHost(tmp_path / "host", mmio=False)
     node = KnownNode(host, **NO_IDLE)
     fail_with_eio(host.counters["package-1"].zone.energy_path)
-    node.sampler._sensors[0].close()
+    node.sampler.sensing.close()
     for name in ("package-0", "dram-0", "dram-1"):
         draw(host, 10, name)
     node.tick()

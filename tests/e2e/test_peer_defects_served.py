@@ -185,6 +185,7 @@ def test_a_real_process_with_an_undecodable_name_is_served(tmp_path):
 def test_the_agent_starts_where_nothing_can_be_read(tmp_path):
     """No meters, no cgroups, an empty /proc: it runs, is ready, and says what it lacks."""
     (tmp_path / "host/proc").mkdir(parents=True)
+    (tmp_path / "host/sys/fs/cgroup").mkdir(parents=True)
     with AgentProcess(*host_arguments(tmp_path / "host"), folder=tmp_path) as agent:
         scrape = agent.scrape(openmetrics=True)
         assert not scrape.select(NODE)

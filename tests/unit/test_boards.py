@@ -39,7 +39,7 @@ def node():
     node = ScriptedNode([BOARD])
     node.sensor = GpuSensor(node.clock, [BOARD])
     node.start()
-    node.sampler._sensors = [node.sensor]
+    node.sampler.sensing.replace([node.sensor])
     node.workloads.bear(A)
     node.workloads.bear(B)
     node.workloads.owner = {11: A, 12: A, 21: B}
@@ -126,7 +126,7 @@ def test_the_simulated_gpu_host_charges_its_jobs_for_their_boards():
     node.workloads = simulated.workloads
     node.sensor = simulated.sensors[0]
     node.start()
-    node.sampler._sensors = list(simulated.sensors)
+    node.sampler.sensing.replace(simulated.sensors)
     node.sampler._clock = clock
     node.sampler.tick()
     for _ in range(60):

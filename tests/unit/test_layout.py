@@ -28,7 +28,7 @@ ROWS = (
     ("settings", "logs", "systemd", "storage"),
     ("gpu",),
     ("counters", "sensors", "workloads", "simulation"),
-    ("meters", "attribution", "idle", "carbon", "boards"),
+    ("meters", "attribution", "idle", "carbon", "boards", "sensing"),
     ("ledger",),
     ("sampler",),
     ("loop",),

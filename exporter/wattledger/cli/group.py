@@ -10,13 +10,14 @@ from ..app import version
 from .check import check
 from .demo import demo
 from .flags import EPILOG
+from .gpu import gpu
 from .once import once
 from .run import run
 
 
 @click.group(
     invoke_without_command=True,
-    commands=[run, check, once, demo],
+    commands=[run, check, once, demo, gpu],
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -27,7 +27,8 @@ class Sensor(Protocol):
     def read(self) -> Sequence[Reading]:
         """Read every zone of the last probe once, cheaply, each stamped with the boot time of its own read.
 
-        A failed read is a Reading without a value; it never hides the other zones.
+        A failed read is a Reading without a value; it never hides the other zones. A zone that is not
+        to be disturbed this time is left out.
         """
 
 
@@ -37,3 +38,25 @@ class Closable(Protocol):
 
     def close(self) -> None:
         """Give them back, without waiting; another sensor may be built in its place."""
+
+
+@runtime_checkable
+class Deferred(Protocol):
+    """A sensor that learns of its zones elsewhere, a little later than it is asked."""
+
+    def settle(self, seconds: float) -> None:
+        """Wait until the zones are known, at most so long; for the start, when no tick waits behind it."""
+
+    def wants_probe(self) -> bool:
+        """Whether zones came or went since the last probe."""
+
+
+@runtime_checkable
+class Releasable(Protocol):
+    """A sensor that holds device files which an operator may need."""
+
+    def release(self) -> None:
+        """Close the device files and stay away from them, without waiting."""
+
+    def acquire(self) -> None:
+        """Take them back."""

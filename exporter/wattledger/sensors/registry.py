@@ -54,6 +54,12 @@ def _hwmon(context: BuildContext) -> Sensor:
     return Hwmon(context.hostfs, context.clock)
 
 
+def _nvidia(context: BuildContext) -> Sensor:
+    from .nvidia import Nvidia
+
+    return Nvidia(context.hostfs, context.clock)
+
+
 def _amdgpu(context: BuildContext) -> Sensor:
     from .amdgpu import AmdGpu
 
@@ -76,6 +82,7 @@ COLLECTORS: tuple[Collector, ...] = (
     Collector("powercap", True, _powercap, "Intel and AMD RAPL counters through sysfs"),
     Collector("perf", True, _perf, "RAPL counters through perf_event_open, where sysfs may not be read"),
     Collector("hwmon", True, _hwmon, "power and energy sensors of hwmon chips"),
+    Collector("nvidia", True, _nvidia, "NVIDIA GPUs: boards, processes and MIG instances, by NVML"),
     Collector("amdgpu", True, _amdgpu, "AMD graphics cards: power and processes through sysfs and /proc"),
     Collector("intelgpu", True, _intelgpu, "Intel graphics cards: energy and processes, sysfs and /proc"),
     Collector("estimate", True, _estimate, "CPU power from utilisation, where nothing measures it"),

@@ -1,0 +1,105 @@
+"""The sensors of a host: probed, chosen among, and read, each behind a guard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .gpu.records import BoardUse, GpuUsageSource
+from .model import S_NS, Reading, Zone
+from .sensors.base import Closable, Deferred, Releasable, Sensor
+from .sensors.cover import Cover, choose_cover
+
+log = logging.getLogger(__name__)
+
+PROBE_EVERY_NS = 60 * S_NS
+FIRST_ZONES_S = 5.0
+"""How long the first tick waits for zones that are learned elsewhere, such as those of a GPU driver."""
+
+Guard = Callable[[str, Callable[[], Any]], Any]
+
+
+class Sensing:
+    """Which sensors there are and which are read.
+
+    `guard` runs a call to a source and returns None where it raises. A sensor of which nothing counts,
+    because another one covers the same, is not read until it does.
+    """
+
+    def __init__(self, sensors: Sequence[Sensor], guard: Guard) -> None:
+        self._sensors = list(sensors)
+        self._guard = guard
+        self._active: list[Sensor] = []
+        self._probed_ns: int | None = None
+        self._hurried = False
+
+    def replace(self, sensors: Sequence[Sensor]) -> None:
+        """Take other sensors; they are probed next."""
+        self.close()
+        self._sensors = list(sensors)
+        self._probed_ns = None
+
+    def close(self) -> None:
+        """Have every sensor give back what it holds."""
+        for sensor in self._sensors:
+            if isinstance(sensor, Closable):
+                self._guard(sensor.name, sensor.close)
+
+    def hurry(self) -> None:
+        """A zone that counts is gone: look for what can take its place at the next tick."""
+        self._hurried = True
+
+    def due(self, now_ns: int) -> bool:
+        """Whether it is time for a probe."""
+        if self._probed_ns is None or self._hurried or now_ns - self._probed_ns >= PROBE_EVERY_NS:
+            return True
+        return any(isinstance(s, Deferred) and self._guard(s.name, s.wants_probe) for s in self._sensors)
+
+    def probe(self, now_ns: int) -> tuple[list[Zone], Cover]:
+        """Look at the hardware anew: the zones of the sensors that are read from now on, and what counts."""
+        first = self._probed_ns is None
+        found = [(sensor, self._zones(sensor, first)) for sensor in self._sensors]
+        cover = choose_cover([(sensor.name, zones) for sensor, zones in found])
+        used = [(sensor, zones) for sensor, zones in found if any(z.key in cover.counted for z in zones)]
+        self._active = [sensor for sensor, _ in used]
+        self._probed_ns = now_ns
+        self._hurried = False
+        return [zone for _, zones in used for zone in zones], cover
+
+    def _zones(self, sensor: Sensor, first: bool) -> Sequence[Zone]:
+        probe = self._guard(sensor.name, sensor.probe)
+        if first and isinstance(sensor, Deferred):
+            deferred: Deferred = sensor
+            self._guard(sensor.name, lambda: deferred.settle(FIRST_ZONES_S))
+            probe = self._guard(sensor.name, sensor.probe)
+        return probe.zones if probe else ()
+
+    def read(self) -> list[Reading]:
+        """One reading of every zone that is read; a sensor that raises loses its own."""
+        readings: list[Reading] = []
+        for sensor in self._active:
+            readings.extend(self._guard(sensor.name, sensor.read) or ())
+        return readings
+
+    def uses(self) -> list[BoardUse]:
+        """Who used the GPU boards, as far as the sensors can tell."""
+        uses: list[BoardUse] = []
+        for sensor in self._active:
+            if isinstance(sensor, GpuUsageSource):
+                uses.extend(self._guard(f"{sensor.name} use", sensor.use) or ())
+        return uses
+
+    def release(self) -> None:
+        """Have the sensors close the device files that an operator may need."""
+        for sensor in self._sensors:
+            if isinstance(sensor, Releasable):
+                self._guard(sensor.name, sensor.release)
+                log.info("device files released", extra={"sensor": sensor.name})
+
+    def acquire(self) -> None:
+        """Have them take the device files back."""
+        for sensor in self._sensors:
+            if isinstance(sensor, Releasable):
+                self._guard(sensor.name, sensor.acquire)
+                log.info("device files taken back", extra={"sensor": sensor.name})
