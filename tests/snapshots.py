@@ -10,9 +10,11 @@ from wattledger.model import (
     KERNEL,
     S_NS,
     UNATTRIBUTED,
+    BoardRow,
     Cell,
     Health,
     Intensity,
+    MigRow,
     NodeRow,
     Price,
     ProcessRow,
@@ -188,6 +190,18 @@ def rich_snapshot(**changes) -> Snapshot:
             },
         ),
         node_info={"nodename": "node-1", "machine": "x86_64"},
+        boards=(
+            BoardRow(
+                device="GPU-7f3a9c52-0000-4000-8000-000000000000",
+                idle_power_w=75.5,
+                check_ratio=0.98,
+                quality="mig-share",
+                instances=(
+                    MigRow(uuid="MIG-1", profile="1g.18gb", gpu_instance=7, compute_instance=0),
+                    MigRow(uuid="MIG-2", profile="3g.71gb", gpu_instance=1, compute_instance=0),
+                ),
+            ),
+        ),
     )
     return replace(rich, **changes)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from .attribution import Board
 from .gpu.records import BoardUse
 from .idle import IdleFloor
-from .model import EXITED, UNATTRIBUTED, Workload
+from .model import EXITED, UNATTRIBUTED, BoardRow, MigRow, Workload
 
 NOBODY = 0
 """The pid of work whose process is not known: it stays unattributed."""
@@ -69,6 +69,33 @@ class Boards:
                 )
             )
         return tuple(boards)
+
+
+def rows(boards: Iterable[Board], uses: Iterable[BoardUse]) -> tuple[BoardRow, ...]:
+    """What a snapshot shows of the boards beyond their zones."""
+    floors_w = {board.device: board.idle_floor_w for board in boards}
+    return tuple(
+        [
+            BoardRow(
+                device=use.device,
+                idle_power_w=floors_w.get(use.device) or None,
+                check_ratio=use.check_ratio,
+                quality=use.quality,
+                instances=tuple(
+                    [
+                        MigRow(
+                            uuid=instance.uuid,
+                            profile=instance.profile,
+                            gpu_instance=instance.gpu_instance,
+                            compute_instance=instance.compute_instance,
+                        )
+                        for instance in use.instances
+                    ]
+                ),
+            )
+            for use in uses
+        ]
+    )
 
 
 def _floor_w(device: str, use: BoardUse | None, idle: IdleFloor, boards: int) -> float:

@@ -270,6 +270,31 @@ class SensorRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MigRow:
+    """One MIG instance of a GPU board; `profile` is its size in NVIDIA's terms, such as `1g.10gb`."""
+
+    uuid: str
+    profile: str
+    gpu_instance: int
+    compute_instance: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardRow:
+    """One GPU board at a snapshot, beyond what its zone shows.
+
+    `check_ratio` is its energy counter over its integrated power, None where only one of them is told.
+    `quality` is a word for a weak split of its energy among processes (`mps`, `mig-share`, ...), else "".
+    """
+
+    device: str
+    idle_power_w: float | None
+    check_ratio: float | None = None
+    quality: str = ""
+    instances: tuple[MigRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceHealth:
     """One source of names: whether its last call worked, how often it knew something, failures by reason.
 
@@ -315,3 +340,4 @@ class Snapshot:
     price: Price
     health: Health
     node_info: Mapping[str, str]
+    boards: tuple[BoardRow, ...] = ()

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from .attribution import Board, Frame, attribute
 from .boards import Boards
+from .boards import rows as board_rows
 from .carbon.intensity import IntensitySource
 from .clock import Clock, suspended_ns
 from .counters import SUSPEND_TOLERANCE_NS
@@ -187,7 +188,7 @@ class Sampler:
             for key, names, final in self._names.drain():
                 self._ledger.accounts.name(key, names, final=final)
         self._interval.end_ns = began_ns
-        return self._publish(frame, price, started_ns)
+        return self._publish(frame, price, started_ns, uses)
 
     def _probe(self, now_ns: int) -> None:
         """Look at the hardware anew; the first time, take up what an earlier process knew of it."""
@@ -285,7 +286,7 @@ class Sampler:
                 dynamic_uj += frame.dynamic_uj(component)
         return min(dynamic_uj, dynamic_uj * used_ns // total_ns) if total_ns > 0 else 0
 
-    def _publish(self, frame: Frame, price: Price, started_ns: int) -> Snapshot:
+    def _publish(self, frame: Frame, price: Price, started_ns: int, uses: Sequence[BoardUse]) -> Snapshot:
         """Checkpoint what the snapshot shows, then publish it."""
         self._sequence += 1
         self.ticks += 1
@@ -324,6 +325,7 @@ class Sampler:
                 name_sources=self._names.health() if self._names is not None else {},
             ),
             node_info=self._node_info,
+            boards=board_rows(frame.boards, uses),
         )
         self._latest = snapshot
         return snapshot

@@ -165,6 +165,28 @@ GPUS = (
         "driver",
         more="what its driver says",
     ),
+    _gauge("gpu_idle_power_watts", "watts", "What the GPU board draws when nobody uses it.", "gpu_uuid"),
+    _gauge(
+        "gpu_energy_check_ratio",
+        "ratio",
+        "Energy counter of the GPU board over its integrated power; near 1 where both are right.",
+        "gpu_uuid",
+    ),
+    _info(
+        "gpu_mig_info",
+        "A MIG instance of the GPU board.",
+        "gpu_uuid",
+        "mig_uuid",
+        "profile",
+        "gpu_instance",
+        "compute_instance",
+    ),
+    _info(
+        "gpu_split_info",
+        "How weak the split of the board's energy among processes is.",
+        "gpu_uuid",
+        "quality",
+    ),
 )
 
 SENSORS = (

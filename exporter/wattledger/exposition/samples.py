@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..model import ProcessRow, SensorRow, Snapshot, SourceHealth
+from ..model import BoardRow, ProcessRow, SensorRow, Snapshot, SourceHealth
 from .catalogue import BY_SAMPLE_NAME, MAX_LABELS, PREFIX
 from .values import joules, label_pairs, number, seconds
 
@@ -41,6 +41,7 @@ def add_all(lines: Lines, snapshot: Snapshot, build: Mapping[str, str], own: Map
     _add_nodes(lines, snapshot)
     _add_processes(lines, snapshot.processes)
     _add_gpus(lines, snapshot.sensors)
+    _add_boards(lines, snapshot.boards)
     _add_sensors(lines, snapshot.sensors)
     _add_carbon(lines, snapshot)
     lines.add("build_info", "1", build.items())
@@ -86,6 +87,25 @@ def _add_gpus(lines: Lines, rows: Iterable[SensorRow]) -> None:
         attributes = {name: value for row in zones for name, value in row.zone.attributes}
         known = [(name, attributes.pop(name, "")) for name in ("model", "pci", "index", "driver")]
         lines.add("gpu_info", "1", (*labels, *known, *attributes.items()))
+
+
+def _add_boards(lines: Lines, boards: Iterable[BoardRow]) -> None:
+    for board in boards:
+        labels = (("gpu_uuid", board.device),)
+        if board.idle_power_w is not None:
+            lines.add("gpu_idle_power_watts", number(board.idle_power_w), labels)
+        if board.check_ratio is not None:
+            lines.add("gpu_energy_check_ratio", number(board.check_ratio), labels)
+        if board.quality:
+            lines.add("gpu_split_info", "1", (*labels, ("quality", board.quality)))
+        for instance in board.instances:
+            known = (
+                ("mig_uuid", instance.uuid),
+                ("profile", instance.profile),
+                ("gpu_instance", str(instance.gpu_instance)),
+                ("compute_instance", str(instance.compute_instance)),
+            )
+            lines.add("gpu_mig_info", "1", (*labels, *known))
 
 
 def _add_sensors(lines: Lines, rows: Iterable[SensorRow]) -> None:
