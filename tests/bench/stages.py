@@ -33,11 +33,13 @@ T = TypeVar("T")
 class TickCost:
     """CPU nanoseconds of each tick, as a whole and by stage, and of each render by format.
 
+    `repeat_ns` are those of ticks that came right after two others, when next to nobody had used anything.
     `active` is how many workloads used CPU time in the last tick, `workloads` and `body_bytes` what the
     last snapshot showed.
     """
 
     tick_ns: Sequence[int]
+    repeat_ns: Sequence[int]
     stage_ns: dict[str, Sequence[int]]
     render_ns: dict[str, Sequence[int]]
     active: int
@@ -105,6 +107,7 @@ class Bench:
         """Take `ticks` ticks after some that do not count, with `between` before each."""
         renderers, own = {name: Renderer(build_labels()) for name in FORMATS}, OwnProcess()
         tick_ns: list[int] = []
+        repeat_ns: list[int] = []
         stage_ns: dict[str, list[int]] = {stage: [] for stage in STAGES}
         render_ns: dict[str, list[int]] = {name: [] for name in FORMATS}
         body = b""
@@ -114,26 +117,33 @@ class Bench:
                 gc.freeze()  # as the daemon does after its first tick
             between()
             self._watch.drain()
-            began_ns = time.thread_time_ns()
-            snapshot = self.sampler.tick()
-            spent_ns = time.thread_time_ns() - began_ns
-            stages = self._split(spent_ns)
+            spent_ns, snapshot = self._tick()
+            active, stages = self._active, self._split(spent_ns)
             rendered, body = _render(renderers, own, snapshot)
+            self._tick()
+            again_ns, _ = self._tick()
             if number < warm_up:
                 continue
             tick_ns.append(spent_ns)
+            repeat_ns.append(again_ns)
             for stage, spent in stages.items():
                 stage_ns[stage].append(spent)
             for name, spent in rendered.items():
                 render_ns[name].append(spent)
         return TickCost(
             tick_ns=tick_ns,
+            repeat_ns=repeat_ns,
             stage_ns=dict(stage_ns),
             render_ns=dict(render_ns),
-            active=self._active,
+            active=active,
             workloads=len(snapshot.workloads),
             body_bytes=len(body),
         )
+
+    def _tick(self) -> tuple[int, Snapshot]:
+        began_ns = time.thread_time_ns()
+        snapshot = self.sampler.tick()
+        return time.thread_time_ns() - began_ns, snapshot
 
     def _watch_scan(self, host: HostWorkloads) -> None:
         scan, watch = host.scan, self._watch
