@@ -161,6 +161,29 @@ def test_what_is_no_power_is_no_value(acpi: Path, value: str, failure: str) -> N
     assert [finding.subject for finding in by_status(probe.findings, "failed")] == ["ACPI000D:00 power1"]
 
 
+def test_a_meter_that_worked_keeps_its_place_while_it_fails(acpi: Path) -> None:
+    """One 0 W at the minute's probe does not hand the node over to nobody; ten minutes of it do."""
+    sensor, clock = open_host(acpi)
+    (zone,) = sensor.probe().zones
+    sensor.read()
+    (acpi / ACPI / "power1_average").write_text("0\n")
+    clock.advance(60)
+    assert sensor.probe().zones == (zone,)
+    assert sensor.read()[0].failure == "zero"
+    clock.advance(600)
+    assert sensor.probe().zones == ()
+
+
+def test_a_meter_that_went_away_loses_its_place_at_once(acpi: Path) -> None:
+    sensor, clock = open_host(acpi)
+    sensor.probe()
+    sensor.read()
+    (acpi / "sys/class/hwmon/hwmon2").unlink()
+    (acpi / ACPI / "power1_average").unlink()
+    clock.advance(60)
+    assert sensor.probe().zones == ()
+
+
 def test_a_battery_meter_is_ignored(acpi: Path) -> None:
     (acpi / ACPI / "power1_is_battery").write_text("1\n")
     sensor, _ = open_host(acpi)

@@ -92,10 +92,8 @@ def _add_gpus(lines: Lines, rows: Iterable[SensorRow]) -> None:
 def _add_boards(lines: Lines, boards: Iterable[BoardRow]) -> None:
     for board in boards:
         labels = (("gpu_uuid", board.device),)
-        if board.idle_power_w is not None:
-            lines.add("gpu_idle_power_watts", number(board.idle_power_w), labels)
-        if board.check_ratio is not None:
-            lines.add("gpu_energy_check_ratio", number(board.check_ratio), labels)
+        lines.add("gpu_idle_power_watts", _optional(board.idle_power_w), labels)
+        lines.add("gpu_energy_check_ratio", _optional(board.check_ratio), labels)
         if board.quality:
             lines.add("gpu_split_info", "1", (*labels, ("quality", board.quality)))
         for instance in board.instances:

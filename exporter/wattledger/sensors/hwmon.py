@@ -26,6 +26,10 @@ NAME = "hwmon"
 MAX_GAP_NS = 60 * S_NS
 """Longest time between two samples that is joined: two of the longest sampling intervals."""
 
+PROVEN_NS = 600 * S_NS
+"""How long a meter that worked keeps its place while it fails, so that one bad value does not hand its
+component over to an estimate and back."""
+
 _CHANNEL_FILE = re.compile(r"(?:power|energy|in|curr)\d+_\w+|in_power\d+_input|rail_name_\d+|label")
 _TEXT_FILE = re.compile(r"\w+_(?:label|oem_info|is_battery)|rail_name_\d+|label")
 
@@ -85,6 +89,7 @@ class Hwmon:
         self._boot_id = ""
         self._meters: tuple[_Meter, ...] = ()
         self._sampled: dict[tuple[str, str, str], SampledPower] = {}
+        self._good_ns: dict[tuple[str, str, str], int] = {}
 
     @property
     def name(self) -> str:
@@ -111,7 +116,9 @@ class Hwmon:
                 meter = self._meter(chip, replace(channel, name=f"{channel.name} {channel.files[0]}"))
             meters[meter.zone.key] = meter
             findings.append(meter.finding())
-        self._meters = tuple(meters.values())
+        proven = [meter for meter in self._meters if meter.zone.key not in meters and self._proven(meter)]
+        self._meters = (*meters.values(), *proven)
+        self._good_ns = {key: at_ns for key, at_ns in self._good_ns.items() if key in self._keys()}
         if not findings:
             why = f"no power or energy meter in {self._hostfs.sysfs}/class/hwmon"
             findings.append(Finding(sensor=NAME, subject=NAME, status="absent", why=why))
@@ -120,6 +127,15 @@ class Hwmon:
             why = f"{len(unknown)} without a meter known to this agent: {names}"
             findings.append(Finding(sensor=NAME, subject="other chips", status="ignored", why=why))
         return Probe(zones=tuple(meter.zone for meter in self._meters), findings=tuple(findings))
+
+    def _keys(self) -> set[tuple[str, str, str]]:
+        return {meter.zone.key for meter in self._meters}
+
+    def _proven(self, meter: _Meter) -> bool:
+        """Whether a meter that does not answer now did so lately and is still there."""
+        good_ns = self._good_ns.get(meter.zone.key)
+        lately = good_ns is not None and self._clock.monotonic_ns() - good_ns < PROVEN_NS
+        return lately and all(os.path.lexists(path) for path in meter.paths)
 
     def read(self) -> Sequence[Reading]:
         """Read every zone of the last probe, at three system calls a file.
@@ -137,6 +153,7 @@ class Hwmon:
         except OSError as error:
             return Reading(meter.zone, self._clock.boottime_ns(), None, failure=reason_of(error))
         at_ns = self._clock.boottime_ns()
+        self._good_ns[meter.zone.key] = self._clock.monotonic_ns()
         if meter.sampled is None:
             return Reading(meter.zone, at_ns, value, lineage=f"{self._boot_id}:{inode}:{meter.chip}")
         meter.sampled.sample(self._clock.monotonic_ns(), value)
