@@ -59,6 +59,7 @@ def build_policy(settings: Settings) -> Policy:
         idle=settings.attribution.idle,
         pue=settings.carbon.pue,
         intensity=build_source(settings.carbon),
+        calibrations=settings.sensors.calibrations,
     )
 
 

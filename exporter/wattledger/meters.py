@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .counters import CounterState, advance
-from .model import S_NS, Component, Reading, SensorRow, Zone
+from .model import S_NS, Calibration, Component, Reading, SensorRow, Zone
 from .sensors.cover import Cover, Envelope, ZoneKey
 
 
@@ -68,6 +68,7 @@ class Meters:
     """Every meter of the host, and the component totals drawn from those that count."""
 
     def __init__(self) -> None:
+        self._calibrations: dict[str, Calibration] = {}
         self._meters: dict[ZoneKey, Meter] = {}
         self._cover = Cover()
         self._envelope = Envelope()
@@ -77,6 +78,10 @@ class Meters:
     @property
     def cover(self) -> Cover:
         return self._cover
+
+    def calibrate(self, calibrations: Mapping[str, Calibration]) -> None:
+        """Correct what the zones of these devices draw from now on."""
+        self._calibrations = dict(calibrations)
 
     def follow(self, zones: Iterable[Zone], cover: Cover) -> None:
         """Take the zones of a fresh probe.
@@ -135,10 +140,14 @@ class Meters:
             meter.power_w = None
             if step.delta_uj is not None and previous is not None:
                 span_ns = reading.at_ns - previous.at_ns
-                meter.energy_uj += step.delta_uj
+                delta_uj = step.delta_uj
+                calibration = self._calibrations.get(reading.zone.device)
+                if calibration is not None:
+                    delta_uj = calibration.correct(delta_uj, span_ns)
+                meter.energy_uj += delta_uj
                 if span_ns > 0:
-                    meter.power_w = step.delta_uj * (S_NS / 1e6) / span_ns
-                steps[reading.zone.key] = (step.delta_uj, span_ns)
+                    meter.power_w = delta_uj * (S_NS / 1e6) / span_ns
+                steps[reading.zone.key] = (delta_uj, span_ns)
                 if meter.restored:
                     recovered.add(reading.zone.key)
             else:

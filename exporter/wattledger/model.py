@@ -55,6 +55,18 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a comparison with a better meter told of one device: true watts = gain * shown watts + offset."""
+
+    gain: float = 1.0
+    offset_w: float = 0.0
+
+    def correct(self, energy_uj: int, span_ns: int) -> int:
+        """The calibrated energy of an interval, never below zero."""
+        return max(0, round(energy_uj * self.gain + self.offset_w * span_ns * (J_UJ / S_NS)))
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One read of one zone: a raw value, or the reason why there is none.
 

@@ -23,6 +23,7 @@ from .meters import Intake, Meters
 from .model import (
     EXITED,
     S_NS,
+    Calibration,
     Component,
     Health,
     NodeRow,
@@ -63,6 +64,7 @@ class Policy:
     idle: IdlePolicy = "unallocated"
     pue: float = 1.0
     intensity: IntensitySource
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -100,6 +102,7 @@ class Sampler:
         self._self_clock = self_clock
         self._self_ns = self_clock()
         self._meters = Meters()
+        self._meters.calibrate(policy.calibrations)
         self._boards = Boards()
         self._interval = _Interval()
         self._latest: Snapshot | None = None
@@ -132,6 +135,7 @@ class Sampler:
     ) -> None:
         """Take new settings between two ticks; sensors and workloads only where they were rebuilt."""
         self._policy = policy
+        self._meters.calibrate(policy.calibrations)
         if sensors is not None:
             self.sensing.replace(sensors)
         if workloads is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .hostfs import HostFS
-from .model import S_NS
+from .model import S_NS, Calibration
 
 IdlePolicy = Literal["unallocated", "usage", "memory", "requests"]
 
@@ -61,10 +61,14 @@ class EstimateSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SensorSettings:
-    """`enabled` holds only what the user switched on or off by name; the rest follows the default."""
+    """`enabled` holds only what the user switched on or off by name; the rest follows the default.
+
+    `calibrations` correct single devices, by the `device` label of their zones.
+    """
 
     enabled: Mapping[str, bool] = field(default_factory=dict)
     estimate: EstimateSettings = field(default_factory=EstimateSettings)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

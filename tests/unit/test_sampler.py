@@ -16,7 +16,7 @@ from tests.scripted import (
     workload_uj,
 )
 from wattledger.clock import ManualClock, suspended_ns
-from wattledger.model import ProcessUse, Zone
+from wattledger.model import Calibration, ProcessUse, Zone
 from wattledger.workloads.names.service import NameService
 
 A, B = container(1), container(2)
@@ -479,3 +479,21 @@ def test_counts_of_sources_that_are_off_for_a_while_go_on():
     again = NameService([Users()], node.clock)
     again.restore(node.ledger.counts)
     assert again.health()["users"].answers == 7
+
+
+def test_a_calibrated_device_is_corrected_and_the_others_are_not():
+    """Gain 1.1 and 2 W of offset: 100 J in 5 s become 120 J; the other socket keeps its 100 J."""
+    zones = [package(0), package(1)]
+    node = ScriptedNode(zones)
+    node.sampler.meters.calibrate({"package-1": Calibration(1.1, 2.0)})
+    node.step()
+    for zone in zones:
+        node.sensor.spend(zone, 100 * J)
+    snapshot = node.step()
+    assert node_uj(snapshot) == 220 * J
+    assert sensors(snapshot)["package-1", "package-1"].energy_uj == 120 * J
+    assert workload_uj(snapshot) == node_uj(snapshot)
+
+
+def test_a_calibration_never_makes_energy_negative():
+    assert Calibration(1.0, -50.0).correct(10 * J, 5 * S) == 0

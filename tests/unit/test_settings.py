@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wattledger.cli.kinds import Duration, duration_ns
+from wattledger.cli.kinds import Calibrations, Duration, duration_ns
 from wattledger.cli.load import load_settings
 from wattledger.cli.options import CONFIG_FILE, options
 from wattledger.errors import SettingsError
 from wattledger.hostfs import HostFS
+from wattledger.model import Calibration
 from wattledger.settings import Settings
 
 S = 1_000_000_000
@@ -485,3 +486,21 @@ def test_the_reference_has_every_setting() -> None:
     page = Path("docs/configuration.md").read_text()
     for option in options():
         assert f"### `{option.key if option.in_file else '--' + option.flag}`" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("GPU-1=1.05:-2", {"GPU-1": Calibration(1.05, -2.0)}),
+        ("GPU-1=1.05, package-0=0.97:1.5", {"GPU-1": Calibration(1.05), "package-0": Calibration(0.97, 1.5)}),
+    ],
+)
+def test_calibrations_name_a_device_a_gain_and_an_offset(text: str, expected) -> None:
+    assert Calibrations().parse(text) == expected
+    assert Calibrations().parse(Calibrations().show(expected)) == expected
+
+
+@pytest.mark.parametrize("text", ["GPU-1", "=1.0", "GPU-1=x", "GPU-1=9", "GPU-1=nan", "GPU-1=1:900"])
+def test_a_senseless_calibration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="."):
+        Calibrations().parse(text)

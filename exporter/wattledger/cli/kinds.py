@@ -6,12 +6,12 @@ Flags, the environment and YAML scalars all arrive as text, so one reading serve
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
-from ..model import S_NS
+from ..model import S_NS, Calibration
 
 _UNITS_NS = {
     "ms": S_NS // 1000,
@@ -240,3 +240,30 @@ class Names:
 
     def show(self, value: Sequence[str]) -> str:
         return ",".join(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrations:
+    """Corrections of single devices, `DEVICE=GAIN` or `DEVICE=GAIN:OFFSET`; as text separated by commas."""
+
+    metavar: str = "DEVICE=GAIN:WATTS"
+    is_text: bool = True
+    is_list: bool = True
+    accepts: str = (
+        "DEVICE=GAIN or DEVICE=GAIN:WATTS with a gain from 0.5 to 2 and an offset from -100 to 100 watts,"
+        " such as GPU-7f3a9c52-0000-4000-8000-000000000000=1.05:-2"
+    )
+
+    def parse(self, text: str) -> dict[str, Calibration]:
+        found = {}
+        for part in text.split(",") if text.strip() else ():
+            device, equals, numbers = part.strip().rpartition("=")
+            gain, _, offset_w = numbers.partition(":")
+            calibration = Calibration(float(gain), float(offset_w or 0))
+            if not (device and equals and 0.5 <= calibration.gain <= 2 and abs(calibration.offset_w) <= 100):
+                raise ValueError(part)
+            found[device] = calibration
+        return found
+
+    def show(self, value: Mapping[str, Calibration]) -> str:
+        return ",".join(f"{device}={one.gain:g}:{one.offset_w:g}" for device, one in value.items())

@@ -146,6 +146,7 @@ def _build(values: Mapping[str, Any], given: Mapping[str, Given], config_file: s
                 for collector in COLLECTORS
                 if f"sensors.{collector.name}.enabled" in given
             },
+            calibrations=values["sensors.calibration"],
             estimate=EstimateSettings(
                 microarchitecture=values["sensors.estimate.microarchitecture"],
                 idle_watts=values["sensors.estimate.idle_watts"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..model import COMPONENTS
 from ..sensors.registry import COLLECTORS
 from ..settings import Settings
-from .kinds import Addresses, Choice, Duration, Integer, Names, Number, Switch, Text
+from .kinds import Addresses, Calibrations, Choice, Duration, Integer, Names, Number, Switch, Text
 from .option import Option
 
 _PATH = Text("a path", metavar="PATH")
@@ -108,6 +108,14 @@ def options() -> tuple[Option, ...]:
                 flag=f"collector.{collector.name}",
             )
             for collector in COLLECTORS
+        ),
+        Option(
+            key="sensors.calibration",
+            kind=Calibrations(),
+            default=d.sensors.calibrations,
+            help="Correct devices that were compared with a better meter, by their `device` label.",
+            flag="sensors.calibration",
+            default_note="none",
         ),
         Option(
             key="sensors.estimate.microarchitecture",
