@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import names
 from tests.bench.load import Load, hierarchies
 from tests.bench.soak import play, verdict
 from tests.bench.speed import Effort, measure
@@ -90,3 +91,14 @@ def test_the_soak_plays_every_tick(tmp_path):
     assert outcome.born > outcome.alive
     assert outcome.limited > 0
     assert set(outcome.memory) == {"traced", "resident"}
+
+
+def test_the_names_benchmark_names_every_container_and_ticks(tmp_path):
+    """Ten containers, named from Docker's files; two ticks with the service on."""
+    names.docker_root(tmp_path, 10)
+    service = names.service_for(tmp_path)
+    try:
+        assert names.resolve_ms(service, 10)[1] == 10
+        assert len(names.tick_ms(service, 10, 2)) == 2
+    finally:
+        service.stop()

@@ -194,3 +194,13 @@ def test_the_settings_of_the_reference_are_accepted(tmp_path: Path) -> None:
     file = tmp_path / "wattledger.yaml"
     file.write_text(block)
     assert load_settings({"config.file": str(file)}, {}).attribution.processes.top == 20
+
+
+def test_the_methods_accuracy_table_is_the_one_that_was_printed() -> None:
+    """`docs/method.md` repeats rows of `docs/accuracy.md`, which a script prints, to the letter."""
+    rows = {
+        name: [line for line in (REPOSITORY / "docs" / name).read_text().splitlines() if line[:6] == "| 5 s "]
+        for name in ("method.md", "accuracy.md")
+    }
+    assert rows["method.md"] == rows["accuracy.md"]
+    assert len(rows["method.md"]) >= 8
