@@ -138,7 +138,8 @@ def test_the_simulated_gpu_host_charges_its_jobs_for_their_boards():
         for cell in row.cells
         if cell.component == "gpu" and row.workload.kind in {"container", "job"}
     }
-    assert {"train-vision", "server"} <= users
+    assert {"train-vision", "server", "notebook"} <= users
+    assert [len(board.instances) for board in snapshot.boards] == [0] * 7 + [3]
     total = sum(row.energy_uj for row in snapshot.nodes)
     assert workload_uj(snapshot) == total
     assert workload_uj(snapshot, kind="unattributed", component="gpu") * 2 < node_uj(snapshot, "gpu")

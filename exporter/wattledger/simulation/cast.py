@@ -158,6 +158,21 @@ def _ml(profile: HostProfile) -> list[Role]:
         gpu=boards[half : half + 1],
         gpu_busy=0.15,
     )
+    sliced = [
+        _pod(
+            "ml",
+            name,
+            "notebook",
+            SERVICE,
+            threads=2,
+            low=0.3,
+            high=1.2,
+            peak_hour=14.0,
+            gpu=boards[-1:],
+            gpu_busy=busy,
+        )
+        for name, busy in (("notebook-small", 0.1), ("notebook-large", 0.3))
+    ]
     train = Role(
         kind="job",
         name="train-vision",
@@ -174,7 +189,7 @@ def _ml(profile: HostProfile) -> list[Role]:
         gpu=boards[:half],
         gpu_busy=0.85,
     )
-    return [*serving, embedder, train]
+    return [*serving, embedder, *sliced, train]
 
 
 def _batch(_: HostProfile) -> list[Role]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from hashlib import sha256
 from random import Random
 
-from ..gpu.records import BoardUse, ProcessShare
+from ..gpu.records import BoardUse, MigInstance, ProcessShare
 from ..model import EXITED, J_UJ, S_NS, Finding, Probe, Reading, Usage, Workload, Zone
 from .host import SimulatedHost
 from .load import Task
@@ -78,6 +78,7 @@ class SimulatedSensor:
                     device=zone.device,
                     shares=tuple(ProcessShare(_pid(t.workload), round(t.gpu_busy * 1000)) for t in busy),
                     holders=tuple((_pid(t.workload), GPU_MEMORY_BYTES) for t in holders),
+                    instances=_instances(zone.device) if board == self._host.profile.gpus - 1 else (),
                 )
             )
         return uses
@@ -229,6 +230,22 @@ def _memory(tasks: dict[Task, int]) -> dict[Workload, int]:
 
 def _reserved(tasks: dict[Task, int]) -> dict[Workload, float]:
     return {task.workload: task.role.reserved_cpus for task in tasks if task.role.reserved_cpus > 0}
+
+
+def _instances(device: str) -> tuple[MigInstance, ...]:
+    """How the last board is cut: two instances that notebooks use and one that stands idle."""
+    sizes = (("3g.40gb", 60), ("1g.10gb", 16), ("2g.20gb", 32))
+    return tuple(
+        MigInstance(
+            uuid=f"MIG-{device.removeprefix('GPU-')}-{number}",
+            profile=profile,
+            gpu_instance=number + 1,
+            compute_instance=0,
+            multiprocessors=multiprocessors,
+            memory_bytes=(multiprocessors // 16) * (10 << 30),
+        )
+        for number, (profile, multiprocessors) in enumerate(sizes)
+    )
 
 
 def _pid(workload: Workload) -> int:
