@@ -40,12 +40,12 @@ class Card:
 
     def text(self, name: str) -> str:
         """A file of the device's folder, "" where it cannot be read."""
-        return _text(f"{self.path}/{name}")
+        return text_of(f"{self.path}/{name}")
 
     def meters(self, chip: str) -> dict[str, str]:
         """The files of this device's hwmon chip of that name, as paths by attribute name."""
         folder = self.hwmon.get(chip)
-        return {name: f"{folder}/{name}" for name in _listing(folder)} if folder else {}
+        return {name: f"{folder}/{name}" for name in listing(folder)} if folder else {}
 
     def asleep(self) -> bool:
         """Whether the device is runtime-suspended, or about to be."""
@@ -58,7 +58,7 @@ class Card:
     def attributes(self) -> tuple[tuple[str, str], ...]:
         """What an info series shows: the board's name where the driver knows it, else its PCI ids."""
         ids = ":".join(self.text(name).removeprefix("0x") for name in ("vendor", "device"))
-        version = _text(f"{self.path}/driver/module/version")
+        version = text_of(f"{self.path}/driver/module/version")
         return (
             ("model", self.text("product_name") or ids),
             ("pci", self.pci),
@@ -74,7 +74,7 @@ def find_cards(hostfs: HostFS, drivers: Collection[str]) -> list[Card]:
     """
     found = []
     folder = f"{hostfs.sysfs}/class/drm"
-    for entry in _listing(folder):
+    for entry in listing(folder):
         match = _CARD.fullmatch(entry)
         if match is None:
             continue
@@ -111,28 +111,30 @@ class Rests:
 
 def _card(index: int, pci: str, driver: str, path: str) -> Card:
     hwmon = {}
-    for entry in _listing(f"{path}/hwmon"):
+    for entry in listing(f"{path}/hwmon"):
         chip = f"{path}/hwmon/{entry}"
-        hwmon[_text(f"{chip}/name")] = chip
+        hwmon[text_of(f"{chip}/name")] = chip
     return Card(index=index, pci=pci, driver=driver, path=path, hwmon=hwmon, rest_ns=_rest_ns(path))
 
 
 def _rest_ns(path: str) -> int:
     """Twice the driver's autosuspend delay, where it may suspend the device at all."""
-    delay_ms = _text(f"{path}/power/autosuspend_delay_ms")
-    if _text(f"{path}/power/control") != "auto" or not delay_ms.isdecimal():
+    delay_ms = text_of(f"{path}/power/autosuspend_delay_ms")
+    if text_of(f"{path}/power/control") != "auto" or not delay_ms.isdecimal():
         return 0
     return min(2 * int(delay_ms) * 1_000_000, LONGEST_REST_NS)
 
 
-def _listing(folder: str) -> list[str]:
+def listing(folder: str) -> list[str]:
+    """The entries of a folder in order, none where it cannot be read."""
     try:
         return sorted(os.listdir(folder))
     except OSError:
         return []
 
 
-def _text(path: str) -> str:
+def text_of(path: str) -> str:
+    """A small file's text, "" where it cannot be read."""
     try:
         return read_text(path, 4096)
     except OSError:

@@ -8,7 +8,6 @@ queues on a device are taken to share it evenly. The pids are those of the host'
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from ..clock import Clock
 from ..errors import SensorError
 from ..hostfs import HostFS, read_int, read_text
 from ..model import Finding
+from .cards import listing, text_of
 from .drm import DeviceUse
 
 BY_OCCUPANCY = "kfd-occupancy"
@@ -84,7 +84,7 @@ class KfdProcesses:
         """
         nodes = []
         self._nodes_denied = False
-        for entry in _listing(f"{self._folder}/topology/nodes"):
+        for entry in listing(f"{self._folder}/topology/nodes"):
             folder = f"{self._folder}/topology/nodes/{entry}"
             try:
                 node = parse_node(read_text(f"{folder}/gpu_id", 64), read_text(f"{folder}/properties"))
@@ -127,7 +127,7 @@ class KfdProcesses:
         queued: dict[str, set[int]] = {}
         occupied: dict[tuple[str, int], int] = {}
         processes = f"{self._folder}/proc"
-        for pid in map(int, filter(str.isdecimal, _listing(processes))) if self._nodes else ():
+        for pid in map(int, filter(str.isdecimal, listing(processes))) if self._nodes else ():
             for node in self._nodes:
                 held = self._number(f"{processes}/{pid}/vram_{node.gpu_id}")
                 if not held:
@@ -160,18 +160,4 @@ class KfdProcesses:
 
 
 def _has_queue(folder: str, gpu_id: str) -> bool:
-    return any(_text(f"{folder}/{queue}/gpuid") == gpu_id for queue in _listing(folder))
-
-
-def _listing(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def _text(path: str) -> str:
-    try:
-        return read_text(path, 64)
-    except OSError:
-        return ""
+    return any(text_of(f"{folder}/{queue}/gpuid") == gpu_id for queue in listing(folder))
