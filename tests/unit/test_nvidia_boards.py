@@ -450,3 +450,32 @@ def test_mig_is_switched_while_we_look(machine: Machine) -> None:
     assert start.energy_uj is not None
     assert off.energy_uj is not None
     assert off.energy_uj - start.energy_uj == 25 * 100_000_000
+
+
+@pytest.mark.parametrize("call", ["nvmlDeviceGetMigDeviceHandleByIndex", "nvmlDeviceGetAttributes_v2"])
+def test_instances_that_may_not_be_seen_hide_no_energy(machine: Machine, call: str) -> None:
+    """As in a container without the instances' capabilities: 100 W for 10 s, used by nobody knows whom."""
+    board = machine.driver.add_board()
+    board.set_mig([Instance(slot=0, gi=7)])
+    board.set_power(100.0)
+    machine.driver.answer(call, NO_PERMISSION)
+    machine.open()
+    (before,) = machine.look(1)
+    (after,) = machine.look(10)
+    assert (after.failure, after.use_known, after.mig) == ("", False, True)
+    assert before.energy_uj is not None
+    assert after.energy_uj is not None
+    assert after.energy_uj - before.energy_uj == 1_000_000_000
+
+
+def test_finding_the_boards_anew_counts_no_work_twice(machine: Machine) -> None:
+    """Process 4001 ended 5 s ago; that another board is looked for does not make it work again."""
+    board = machine.driver.add_board()
+    board.set_use(PIDS[0], 0.5)
+    machine.open()
+    machine.look(20)
+    board.leave(PIDS[0])
+    (before,) = machine.look(5)
+    machine.find_again()
+    (after,) = machine.look(2)
+    assert after.busy_us[PIDS[0]] == before.busy_us[PIDS[0]]

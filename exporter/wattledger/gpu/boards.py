@@ -65,10 +65,16 @@ class Board:
             mig=usage.mig,
             use_known=usage.known,
             busy_us=dict(usage.busy_us),
+            watched_us=usage.watched_us,
             holders=usage.holders,
             quality=usage.quality,
             instances=usage.instances,
         )
+
+    def resume(self, before: Board) -> None:
+        """Go on with what was counted of this board before it was found anew."""
+        self._energy.resume(before._energy)
+        self._usage.resume(before._usage)
 
     def down(self, failure: str) -> BoardReport:
         """The report of a board that gives no value."""
@@ -128,7 +134,6 @@ class Roster:
         self._sysfs = sysfs
         self._worker = worker
         self._clock = clock
-        self._found = 0
         self._avoid = frozenset(avoid)
         self._touch = touch
         self._boards: dict[str, Board] = {}
@@ -138,12 +143,11 @@ class Roster:
 
     @property
     def generation(self) -> str:
-        """A name for everything that counts from the last `find`."""
-        return f"{self._worker}/{self._found}"
+        """A name for everything that counts from the start of this worker."""
+        return self._worker
 
     def find(self) -> None:
         """Find the boards after NVML was opened; raises SensorError when the driver as a whole has ended."""
-        self._found += 1
         self._addresses = pci.addresses(self._sysfs)
         unnamed: list[Unnamed] = []
         found: dict[str, Board] = {}
@@ -162,6 +166,9 @@ class Roster:
                     raise
                 unnamed.append(Unnamed(where=where, failure=error.reason))
                 continue
+            before = self._boards.get(board.uuid)
+            if before is not None:
+                board.resume(before)
             found[board.uuid] = board
         self._touch("")
         # A board that does not answer any more is lost as long as the bus, or a nameless one, speaks for it.

@@ -48,6 +48,11 @@ class EnergyMeter:
         """The energy counter's mean power over the integrated one, once both were watched for a minute."""
         return self._check.ratio
 
+    def resume(self, before: EnergyMeter) -> None:
+        """Go on with the integral and the comparison of another meter of the same board."""
+        self._integral = before._integral
+        self._check = before._check
+
     def read(self, now: Callable[[], Moment]) -> Energy:
         """The energy now; raises SensorError when there is none."""
         if self._counter is not False:

@@ -54,6 +54,7 @@ class BoardReport(msgspec.Struct, frozen=True, kw_only=True):
     It is None when it could not be had, and `failure` says why in a bounded word.
     `busy_us` is the work of each process so far in microseconds, a MIG instance's times its multiprocessors,
     pid 0 standing for work of no known process; it means nothing unless `use_known`.
+    `watched_us` is how much time they tell of so far, what the driver's ring knew at first included.
     `holders` are (pid, bytes) of contexts. `check_ratio` is the energy counter over integrated power.
     """
 
@@ -72,6 +73,7 @@ class BoardReport(msgspec.Struct, frozen=True, kw_only=True):
     mig: bool = False
     use_known: bool = False
     busy_us: dict[int, int] = {}
+    watched_us: int = 0
     holders: tuple[tuple[int, int], ...] = ()
     quality: str = ""
     instances: tuple[MigInstance, ...] = ()

@@ -41,6 +41,7 @@ class BoardUsage:
         self._contexts: list[Context] = []
         self._mps = False
         self._listed_us: int | None = None
+        self.watched_us = RING_US
         self.mig = False
         self.known = False
         self.quality = ""
@@ -59,10 +60,20 @@ class BoardUsage:
             held[pid] = held.get(pid, 0) + memory_bytes
         return tuple(held.items())
 
+    def resume(self, before: BoardUsage) -> None:
+        """Go on with the account of the same board, so that the driver's ring is not counted twice."""
+        self._busy = before._busy
+        self._last_us = before._last_us
+        self._short_lived = before._short_lived
+        self.watched_us = before.watched_us
+        self.mig = before.mig
+        self.known = before.known
+
     def look(self, now_us: int) -> None:
         """Bring everything up to `now_us` (Unix microseconds); raises SensorError when the board fails."""
         window_us = min(max(0, now_us - self._last_us), MAX_WINDOW_US)
         self._last_us = now_us
+        self.watched_us += window_us
         mig = bool(self._try("mig", nvml.mig_enabled, self._handle))
         if mig != self.mig:
             self._change_mode(mig, now_us)
@@ -90,7 +101,10 @@ class BoardUsage:
         self._listed_us = None
 
     def _look_at_instances(self, window_us: int, now_us: int) -> None:
-        found = mig_devices(self._handle)
+        found = self._try("instances", mig_devices, self._handle)
+        if found is None:
+            self.instances, self.known = (), False
+            return
         devices = [device for device, _ in found]
         self.instances = tuple(device.instance for device in devices)
         if self._activity is None:

@@ -11,8 +11,9 @@ from ..clock import Clock
 from ..gpu.counter import ContinuedCounter, Value
 from ..gpu.link import WorkerLink
 from ..gpu.messages import HUNG, LOST, BoardReport, Report
+from ..gpu.mig import NOBODY
 from ..gpu.records import BoardUse, ProcessShare
-from ..gpu.utilisation import difference
+from ..gpu.utilisation import RING_US, difference
 from ..hostfs import HostFS
 from ..model import Probe, Reading, Zone
 from .nvidia_findings import SENSOR, describe
@@ -25,10 +26,14 @@ UNKNOWN_LIMIT_W: Final = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What the last good reading of a board was made of; busy times of one generation can be subtracted."""
+    """What the last good reading of a board was made of; busy times of one generation can be subtracted.
+
+    `taken_ns` is CLOCK_MONOTONIC, which stands still while the machine sleeps.
+    """
 
     generation: str
     report: BoardReport
+    taken_ns: int
 
 
 @dataclass(slots=True)
@@ -42,6 +47,7 @@ class _Known:
     driver: str
     value: Value | None = None
     at_ns: int = 0
+    taken_ns: int = 0
     restarted: bool = False
     generation: str = ""
     shown: _Shown | None = None
@@ -163,6 +169,7 @@ class Nvidia:
             known.zone = _zone(board, report.driver)
             known.described, known.driver = board, report.driver
         known.at_ns = board.at_ns
+        known.taken_ns = self._clock.monotonic_ns()
         known.value = known.counter.take(board.load, board.energy_uj, board.at_ns, known.zone.max_power_w)
         known.restarted = known.restarted or known.value.change == "restarted"
         known.generation = report.generation
@@ -172,7 +179,7 @@ class Nvidia:
         if failure or known.value is None:
             known.shown = None
             return Reading(known.zone, self._clock.boottime_ns(), None, "", failure or "no_data")
-        known.shown = _Shown(known.generation, known.report)
+        known.shown = _Shown(known.generation, known.report, known.taken_ns)
         known.base = known.base or known.shown
         return Reading(known.zone, known.at_ns, known.value.energy_uj, known.value.lineage)
 
@@ -191,10 +198,19 @@ class Nvidia:
 
 
 def _use(device: str, before: _Shown, shown: _Shown) -> BoardUse:
-    """The work between two readings; a new worker's account begins with what the driver still remembers."""
+    """The work between two readings; a new worker's account begins with what the driver still remembers.
+
+    Where the energy is that of a longer time (boards that were released, or hung), those who worked at its
+    end have their part of it only, and the rest is nobody's.
+    """
     report = shown.report
-    earlier = before.report.busy_us if before.generation == shown.generation else {}
-    done = difference(earlier, report.busy_us)
+    same = before.generation == shown.generation
+    done = difference(before.report.busy_us if same else {}, report.busy_us)
+    watched_us = report.watched_us - (before.report.watched_us if same else 0)
+    unwatched_us = (shown.taken_ns - before.taken_ns) // 1000 - watched_us
+    if unwatched_us > RING_US:
+        unknown = max(1, sum(done.values()) * unwatched_us // max(1, watched_us))
+        done[NOBODY] = done.get(NOBODY, 0) + unknown
     return BoardUse(
         device=device,
         shares=tuple(ProcessShare(pid, weight) for pid, weight in sorted(done.items())),
