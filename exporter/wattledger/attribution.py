@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from .model import COMPONENTS, IDLE, J_UJ, S_NS, UNATTRIBUTED, Component, Share, Usage, Workload
+from .model import COMPONENTS, EXITED, IDLE, J_UJ, S_NS, UNATTRIBUTED, Component, Share, Usage, Workload
 from .settings import IdlePolicy
 
 K = TypeVar("K")
@@ -165,14 +165,15 @@ def _idle_weights(
 def _board_idle_weights(board: Board, policy: IdlePolicy) -> Mapping[Workload, int]:
     """Who is charged with a board's idle part.
 
-    By use or by memory as for the rest; `requests` charges a board to the one workload that holds it alone.
+    By use or by memory as for the rest; `requests` charges a board to the one workload that holds it alone,
+    whatever processes came and went beside it.
     """
     if policy == "usage":
         return board.use
     if policy == "memory":
         return board.holders
     if policy == "requests":
-        holding = board.use.keys() | board.holders.keys()
+        holding = (board.use.keys() | board.holders.keys()) - {EXITED}
         return dict.fromkeys(holding, 1) if len(holding) == 1 else {}
     return {}
 

@@ -32,11 +32,13 @@ class Boards:
         owners: Owners,
         idle: IdleFloor,
         wall_ns: int,
+        *,
+        of_host: int = 1,
     ) -> tuple[Board, ...]:
         """The boards that have an energy, with their users and idle floors.
 
-        `energies` are microjoules and nanoseconds by device. A board's idle floor is learned from the
-        intervals in which nobody used it, so a board that always works has none.
+        `energies` are microjoules and nanoseconds by device, of the `of_host` boards there are. A board's idle
+        floor is learned from the intervals in which nobody used it, so a board that always works has none.
         """
         by_device = {use.device: use for use in uses}
         pids = {share.pid for use in by_device.values() for share in use.shares}
@@ -63,7 +65,7 @@ class Boards:
                     device=device,
                     energy_uj=energy_uj,
                     span_ns=span_ns,
-                    idle_floor_w=_floor_w(device, use, idle, len(energies)),
+                    idle_floor_w=_floor_w(device, use, idle, max(of_host, len(energies))),
                     use=shares,
                     holders=holders,
                 )

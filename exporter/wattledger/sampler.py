@@ -208,7 +208,12 @@ class Sampler:
     def _join_boards(self, intake: Intake, uses: Sequence[BoardUse]) -> tuple[Board, ...]:
         """Each GPU board with its users; without a source of use it is nobody's."""
         return self._boards.join(
-            intake.boards, uses, self._workloads.owners, self._ledger.idle, self._clock.wall_ns()
+            intake.boards,
+            uses,
+            self._workloads.owners,
+            self._ledger.idle,
+            self._clock.wall_ns(),
+            of_host=len(self._meters.cover.components.get("gpu", ())),
         )
 
     def _scan(self, now_ns: int) -> Usage:
@@ -240,7 +245,7 @@ class Sampler:
         for component in carried.keys() - metered | intake.restarted:
             carried.pop(component, None)
         if self._interval.end_ns is not None:
-            for component in metered - intake.energy_uj.keys() - intake.restarted:
+            for component in metered - intake.energy_uj.keys() - intake.restarted - {"gpu"}:
                 self._carry(carried.setdefault(component, {}), usage)
         floors = {component: self._ledger.idle.floor(component) for component in intake.energy_uj}
         return Frame(

@@ -28,8 +28,8 @@ class Sensing:
     """
 
     def __init__(self, sensors: Sequence[Sensor], guard: Guard) -> None:
-        self._sensors = list(sensors)
         self._guard = guard
+        self._follow(sensors)
         self._active: list[Sensor] = []
         self._probed_ns: int | None = None
         self._hurried = False
@@ -37,8 +37,13 @@ class Sensing:
     def replace(self, sensors: Sequence[Sensor]) -> None:
         """Take other sensors; they are probed next."""
         self.close()
-        self._sensors = list(sensors)
+        self._follow(sensors)
         self._probed_ns = None
+
+    def _follow(self, sensors: Sequence[Sensor]) -> None:
+        self._sensors = list(sensors)
+        # Asked once: whether an object has the methods of a protocol takes 7 us to find out.
+        self._deferred = [sensor for sensor in sensors if isinstance(sensor, Deferred)]
 
     def close(self) -> None:
         """Have every sensor give back what it holds."""
@@ -54,7 +59,7 @@ class Sensing:
         """Whether it is time for a probe."""
         if self._probed_ns is None or self._hurried or now_ns - self._probed_ns >= PROBE_EVERY_NS:
             return True
-        return any(isinstance(s, Deferred) and self._guard(s.name, s.wants_probe) for s in self._sensors)
+        return any(self._guard(sensor.name, sensor.wants_probe) for sensor in self._deferred)
 
     def probe(self, now_ns: int) -> tuple[list[Zone], Cover]:
         """Look at the hardware anew: the zones of the sensors that are read from now on, and what counts."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.scripted import J, ScriptedNode, ScriptedSensor, container, node_uj, workload_uj
+from tests.scripted import J, S, ScriptedNode, ScriptedSensor, container, node_uj, workload_uj
+from wattledger.attribution import Board, Frame, attribute
 from wattledger.boards import Boards
 from wattledger.clock import ManualClock
 from wattledger.gpu.records import BoardUse, ProcessShare
 from wattledger.idle import IdleFloor
-from wattledger.model import Zone
+from wattledger.model import EXITED, Share, Usage, Zone
 from wattledger.simulation.demo import simulated_nodes
 
 A, B = container(1), container(2)
@@ -88,6 +89,33 @@ def test_configured_watts_are_shared_by_the_boards_and_shown(node):
     snapshot = draw(node, 250, use((11, 1)))
     assert workload_uj(snapshot, id=A.id, mode="dynamic") == 100 * J
     assert [row.idle_power_w for row in snapshot.nodes] == [30.0]
+
+
+def test_a_board_that_gives_no_value_leaves_the_others_their_own_part_of_configured_watts():
+    """80 W for eight boards are 10 W each, also while seven of them hang."""
+    boards = Boards()
+    idle = IdleFloor({"gpu": 80.0})
+    (board,) = boards.join({"GPU-x": (50 * J, 1)}, [], dict, idle, 0, of_host=8)
+    assert board.idle_floor_w == 10.0
+
+
+def test_a_board_that_fails_keeps_no_cpu_time_for_later(node):
+    """GPUs are split by their own use, so nothing is to be remembered for hours of a hang."""
+    node.sensor.failing[BOARD.key] = "hung"
+    for _ in range(3):
+        node.workloads.use({A: 1_000_000_000})
+        node.step()
+    assert node.sampler._interval.carried == {}
+
+
+def test_whole_boards_are_held_alone_also_while_processes_come_and_go():
+    """A job's short-lived helper, which nobody saw alive, does not make the board a shared one."""
+    board = Board(
+        device="GPU-x", energy_uj=100, span_ns=S, idle_floor_w=60e-6, use={A: 3, EXITED: 1}, holders={A: 1}
+    )
+    usage = Usage(at_ns=S, cpus=1, busy_ns=0, cpu_ns={})
+    frame = Frame(start_ns=0, end_ns=S, energy_uj={"gpu": 100}, usage=usage, boards=(board,))
+    assert Share(A, "gpu", "idle", 60) in attribute(frame, "requests")
 
 
 def test_a_board_that_always_works_has_no_idle_floor(node):

@@ -121,3 +121,18 @@ def test_the_recorder_without_a_driver_says_so() -> None:
     """Exit status 1 and NVML's reason."""
     done = CliRunner().invoke(gpu, ["record", "--seconds", "1"], standalone_mode=False)
     assert (done.return_value, "NVML cannot be used" in done.output) == (1, True)
+
+
+def test_the_same_inode_of_another_file_system_is_not_the_lock(
+    agent: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """A stranger with a handler for the signal must not be sent it."""
+    procfs, inode = tmp_path / "proc", (tmp_path / "lock").stat().st_ino
+    for pid, opened in ((111, tmp_path / "proc/locks"), (222, tmp_path / "lock")):
+        (procfs / str(pid) / "fd").mkdir(parents=True)
+        (procfs / str(pid) / "status").write_text("SigCgt:\tffffffffffffffff\n")
+        (procfs / str(pid) / "fd/3").symlink_to(opened)
+        (procfs / str(pid) / "fd/4").symlink_to("socket:[1]")
+    lines = [f"{n}: FLOCK  ADVISORY  WRITE {pid} 00:2a:{inode} 0 EOF" for n, pid in enumerate((111, 222))]
+    (procfs / "locks").write_text("\n".join(lines) + "\n")
+    assert control.agent_of(str(tmp_path), str(procfs)) == 222

@@ -115,3 +115,10 @@ def test_what_the_driver_forgot_is_no_failure() -> None:
     short = ShortLived()
     short.take([], set(), {}.get)
     assert short.take([5], set(), {}.get) == {}
+
+
+def test_a_process_older_than_the_first_look_is_not_credited_with_its_life() -> None:
+    """Ten hours of work before this worker began must not weigh in the second in which it ends."""
+    short = ShortLived()
+    assert short.take([5], set(), {5: Accounted(0, 0, True)}.get) == {}
+    assert short.take([5], set(), {5: Accounted(90, 36_000_000, False)}.get) == {}

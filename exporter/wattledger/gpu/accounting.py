@@ -18,8 +18,8 @@ class ShortLived:
     """Finds processes that came and went without ever being sampled.
 
     Accounting mode keeps the mean utilisation and the life time of processes that ended. One that the
-    utilisation samples have shown is left out: its work is known already. What had ended before the first
-    look is left out too.
+    utilisation samples have shown is left out: its work is known already. What had begun before the first
+    look is left out too: the mean of its whole life tells nothing of the time since.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class ShortLived:
         found: dict[int, int] = {}
         for pid in remembered - settled:
             known = stats(pid)
-            if known is not None and known.running:
+            if known is not None and known.running and not first:
                 continue
             settled.add(pid)
             if known is None or first or pid in sampled:

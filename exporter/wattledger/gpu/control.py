@@ -35,7 +35,7 @@ def agent_of(state_folder: str, procfs: str = "/proc") -> int:
         fields = line.split()
         if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):
             pid = int(fields[4])
-            if pid > 0 and _catches(pid, RELEASE, procfs):
+            if pid > 0 and _catches(pid, RELEASE, procfs) and _has_open(pid, lock, procfs):
                 return pid
     raise ControlError(f"{state_folder}: no agent uses this state directory; name it with --pid")
 
@@ -82,6 +82,24 @@ def _is_worker(child: int, parent: int, procfs: str) -> bool:
             and WORKER in read_bytes(f"{procfs}/{child}/cmdline")
         )
     except (OSError, IndexError, ValueError):
+        return False
+
+
+def _has_open(pid: int, path: str, procfs: str) -> bool:
+    """Whether a process has this file open: another file system may use the same inode number."""
+    folder = f"{procfs}/{pid}/fd"
+    try:
+        return any(_is_same(f"{folder}/{fd}", path) for fd in os.listdir(folder))
+    except PermissionError:
+        return True  # it cannot be asked either, which is to be said
+    except OSError:
+        return False
+
+
+def _is_same(link: str, path: str) -> bool:
+    try:
+        return os.path.samefile(link, path)
+    except OSError:
         return False
 
 
