@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ..hostfs import HostFS, read_bytes
@@ -69,6 +70,15 @@ class ProcessTimes:
                 return None
         stat = self.stat(pid)
         return None if stat is None else stat.cpu_ns
+
+    def each_cpu_ns(self, pids: Collection[int]) -> Sequence[int | None]:
+        """What `cpu_ns` gives for each of these processes, a few times faster while all of them live."""
+        if self.by_clock:
+            try:
+                return list(map(time.clock_gettime_ns, map(clock_id, pids)))
+            except OSError:
+                pass  # one is gone
+        return [self.cpu_ns(pid) for pid in pids]
 
     def stat(self, pid: int | str) -> ProcessStat | None:
         """The process's `stat`, None if it is gone, hidden or unreadable."""

@@ -43,8 +43,8 @@ class Residents:
             return 0
         used_ns = 0
         ended: list[int] = []
-        for pid, before_ns in self._threads.items():
-            after_ns = self._times.cpu_ns(pid)
+        after = self._times.each_cpu_ns(self._threads)
+        for (pid, before_ns), after_ns in zip(self._threads.items(), after, strict=True):
             if after_ns is None or after_ns < before_ns:
                 ended.append(pid)  # whoever has this pid now is looked at on the next refresh
                 continue

@@ -164,9 +164,11 @@ class NameService:
     def counts(self) -> dict[str, int]:
         """The counters of all sources, flat, for whoever keeps them over a restart."""
         flat: dict[str, int] = {}
-        for name, state in self.health().items():
-            flat[f"names/{name}"] = state.answers
-            flat |= {f"names/{name}/{reason}": number for reason, number in state.errors.items()}
+        with self._lock:
+            for name, state in self._health.items():
+                flat[f"names/{name}"] = state.answers
+                for reason, number in state.errors.items():
+                    flat[f"names/{name}/{reason}"] = number
         return flat
 
     def restore(self, counts: Mapping[str, int]) -> None:
