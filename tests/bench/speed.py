@@ -145,8 +145,6 @@ The peers are measured in the same way, on the same processes, in the same run.
 
 A tick comes after a pause of a second, as in production, when little of it is in the processor's caches.
 A loop of a thousand rounds took {pace} on this machine, and code that touches more memory suffers more.
-About half of a tick is spent by the kernel on telling the CPU time of each cgroup: \
-3 to 5 µs for one that was active, measured with nothing but `pread` in a loop.
 """
 
 
