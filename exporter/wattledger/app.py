@@ -245,7 +245,7 @@ class Agent:
         """On the sampler's thread: put the reloadable part of the settings in force, all of it or nothing."""
         old = self.settings
         try:
-            change = self._build(old, fresh)
+            change = self._build(old, fresh, sampler.sensing.sensors)
         except (SettingsError, OSError) as error:
             log.error("settings not reloaded, the old ones stay in force", extra={"reason": str(error)})
             self._note_bad_reload(sampler)
@@ -272,11 +272,11 @@ class Agent:
         sampler.reload = (True, self._clock.wall_ns())
         log.info("settings reloaded")
 
-    def _build(self, old: Settings, fresh: Settings) -> _Change:
+    def _build(self, old: Settings, fresh: Settings, present: Sequence[Sensor]) -> _Change:
         """What new settings need anew; raises SettingsError or OSError with nothing changed yet."""
         before, after = old.attribution, fresh.attribution
         policy = build_policy(fresh)
-        sensors = None if old.sensors == fresh.sensors else build_sensors(fresh, self._clock)
+        sensors = None if old.sensors == fresh.sensors else build_sensors(fresh, self._clock, present)
         same_detail = before.processes == after.processes and before.idle == after.idle
         renames = old.names != fresh.names or not same_detail
         names = build_names(fresh, self._clock, self._workloads) if renames else None

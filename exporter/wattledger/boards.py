@@ -37,8 +37,8 @@ class Boards:
     ) -> tuple[Board, ...]:
         """The boards that have an energy, with their users and idle floors.
 
-        `energies` are microjoules and nanoseconds by device, of the `of_host` boards there are. A board's idle
-        floor is learned from the intervals in which nobody used it, so a board that always works has none.
+        `energies` are microjoules and nanoseconds by device, of the `of_host` boards there are. A board's
+        idle floor is learned from the intervals in which nobody used it, so one that always works has none.
         """
         by_device = {use.device: use for use in uses}
         pids = {share.pid for use in by_device.values() for share in use.shares}

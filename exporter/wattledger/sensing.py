@@ -33,10 +33,17 @@ class Sensing:
         self._active: list[Sensor] = []
         self._probed_ns: int | None = None
         self._hurried = False
+        self._settled = False
+
+    @property
+    def sensors(self) -> tuple[Sensor, ...]:
+        """Those that are probed."""
+        return tuple(self._sensors)
 
     def replace(self, sensors: Sequence[Sensor]) -> None:
-        """Take other sensors; they are probed next."""
-        self.close()
+        """Take other sensors, among which may be present ones; they are probed next."""
+        kept = {id(sensor) for sensor in sensors}
+        self._close([sensor for sensor in self._sensors if id(sensor) not in kept])
         self._follow(sensors)
         self._probed_ns = None
 
@@ -47,7 +54,10 @@ class Sensing:
 
     def close(self) -> None:
         """Have every sensor give back what it holds."""
-        for sensor in self._sensors:
+        self._close(self._sensors)
+
+    def _close(self, sensors: Sequence[Sensor]) -> None:
+        for sensor in sensors:
             if isinstance(sensor, Closable):
                 self._guard(sensor.name, sensor.close)
 
@@ -63,7 +73,7 @@ class Sensing:
 
     def probe(self, now_ns: int) -> tuple[list[Zone], Cover]:
         """Look at the hardware anew: the zones of the sensors that are read from now on, and what counts."""
-        first = self._probed_ns is None
+        first, self._settled = not self._settled, True  # later, ticks and scrapes wait behind this one
         found = [(sensor, self._zones(sensor, first)) for sensor in self._sensors]
         cover = choose_cover([(sensor.name, zones) for sensor, zones in found])
         used = [(sensor, zones) for sensor, zones in found if any(z.key in cover.counted for z in zones)]

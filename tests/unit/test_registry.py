@@ -57,3 +57,15 @@ def test_sensors_read_the_host_that_the_settings_name(tmp_path):
     for sensor in build_sensors(settings, ManualClock()):
         assert sensor.probe().zones == ()
         assert list(sensor.read()) == []
+
+
+def test_what_no_setting_changes_is_taken_over_by_a_reload():
+    """A GPU worker need not start anew, nor an integral, because the estimate was given other watts."""
+    before = build_sensors(Settings(), ManualClock())
+    fresh = Settings(
+        sensors=SensorSettings(enabled={"hwmon": False}, estimate=EstimateSettings(max_watts=2.0))
+    )
+    after = {sensor.name: sensor for sensor in build_sensors(fresh, ManualClock(), before)}
+    same = {sensor.name for sensor in before if after.get(sensor.name) is sensor}
+    assert same == {"powercap", "perf", "nvidia", "amdgpu", "intelgpu"}
+    assert after.keys() == same | {"estimate"}

@@ -9,6 +9,7 @@ from tests.scripted import (
     J,
     S,
     ScriptedNode,
+    ScriptedSensor,
     container,
     dram,
     node_uj,
@@ -426,7 +427,7 @@ def test_new_sensors_take_the_place_of_closed_ones():
     node = ScriptedNode([package()])
     node.sensor.close = lambda: closed.append(node.sensor)
     node.step()
-    node.sampler.configure(node.sampler._policy, [node.sensor], None)
+    node.sampler.configure(node.sampler._policy, [ScriptedSensor(node.clock, [package()])], None)
     assert closed == [node.sensor]
 
 

@@ -7,7 +7,7 @@ The order is a preference: a component is covered by the first sensor that measu
 # ruff: noqa: PLC0415
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..clock import Clock
@@ -28,12 +28,16 @@ class BuildContext:
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """One kind of sensor as a user sees it: `--collector.NAME`, `--no-collector.NAME`."""
+    """One kind of sensor as a user sees it: `--collector.NAME`, `--no-collector.NAME`.
+
+    `configured`: it is built from settings, and so built anew when they change.
+    """
 
     name: str
     default: bool
     build: Callable[[BuildContext], Sensor]
     help: str
+    configured: bool = False
 
 
 def _powercap(context: BuildContext) -> Sensor:
@@ -85,18 +89,28 @@ COLLECTORS: tuple[Collector, ...] = (
     Collector("nvidia", True, _nvidia, "NVIDIA GPUs: boards, processes and MIG instances, by NVML"),
     Collector("amdgpu", True, _amdgpu, "AMD graphics cards: power and processes through sysfs and /proc"),
     Collector("intelgpu", True, _intelgpu, "Intel graphics cards: energy and processes, sysfs and /proc"),
-    Collector("estimate", True, _estimate, "CPU power from utilisation, where nothing measures it"),
+    Collector(
+        "estimate", True, _estimate, "CPU power from utilisation, where nothing measures it", configured=True
+    ),
 )
 
 
-def build_sensors(settings: Settings, clock: Clock) -> list[Sensor]:
-    """Build the sensors that are switched on, in probe order; raises SettingsError on an unknown name."""
+def build_sensors(settings: Settings, clock: Clock, present: Iterable[Sensor] = ()) -> list[Sensor]:
+    """Build the sensors that are switched on, in probe order; raises SettingsError on an unknown name.
+
+    Of those `present`, the ones that no setting changes are taken over with all they hold.
+    """
     wanted = settings.sensors.enabled
     names = [collector.name for collector in COLLECTORS]
     for name in wanted:
         if name not in names:
             raise SettingsError(f"sensors: no collector is called {name!r}; there are {', '.join(names)}")
     context = BuildContext(hostfs=settings.paths, clock=clock, settings=settings.sensors)
+    kept = {sensor.name: sensor for sensor in present}
     return [
-        collector.build(context) for collector in COLLECTORS if wanted.get(collector.name, collector.default)
+        kept[collector.name]
+        if collector.name in kept and not collector.configured
+        else collector.build(context)
+        for collector in COLLECTORS
+        if wanted.get(collector.name, collector.default)
     ]
