@@ -206,6 +206,23 @@ def test_who_used_the_board(host: Host) -> None:
         assert done[large] / done[small] == pytest.approx(3.0, rel=0.15)
 
 
+def test_outside_the_hosts_pid_namespace_nobody_is_charged(host: Host) -> None:
+    """A pid of the driver may be a stranger's there: the work is told without a process, and check says so."""
+    board = host.driver.add_board()
+    host.sensor._host_pids = False
+    with process() as worker:
+        board.set_use(worker, 0.5)
+        host.start()
+        host.until_well()
+        until(lambda: [use.shares for use in host.sensor.use() if use.shares] != [])
+        host.until_fresh()
+        (use,) = host.sensor.use()
+    assert {share.pid for share in use.shares} <= {0}
+    assert use.holders == ()
+    denied = [finding for finding in host.sensor.probe().findings if finding.status == "denied"]
+    assert [finding.subject for finding in denied] == ["processes"]
+
+
 def test_a_hang_delays_nobody_and_loses_nothing(host: Host) -> None:
     """`read` returns while the driver does not, the worker is killed and replaced, the counter catches up."""
     board = host.driver.add_board(idle_w=0.0)

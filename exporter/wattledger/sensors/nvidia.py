@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..clock import Clock
@@ -15,13 +15,33 @@ from ..gpu.mig import NOBODY
 from ..gpu.records import BoardUse, ProcessShare
 from ..gpu.utilisation import RING_US, difference
 from ..hostfs import HostFS
-from ..model import Probe, Reading, Zone
+from ..model import Finding, Probe, Reading, Zone
 from .nvidia_findings import SENSOR, describe
 
 LIMIT_HEADROOM: Final = 1.5
 """Boards exceed their power limit for milliseconds; over a second never by half."""
 
 UNKNOWN_LIMIT_W: Final = 1000.0
+
+
+FOREIGN_PIDS: Final = Finding(
+    sensor=SENSOR,
+    subject="processes",
+    status="denied",
+    why="the agent runs in a pid namespace of its own, where the driver's pids may be those of others: "
+    "boards are measured, but nobody is charged with them",
+    fix="podman run --pid=host ...  (Kubernetes: hostPID: true)",
+)
+
+_INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO, include/linux/proc_ns.h
+
+
+def in_initial_pid_namespace() -> bool:
+    """Whether this process sees the pids of the host; taken for granted where the kernel does not tell."""
+    try:
+        return os.readlink("/proc/self/ns/pid") == _INITIAL_PID_NAMESPACE
+    except OSError:
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +77,22 @@ class _Known:
 class Nvidia:
     """The `nvidia` collector. Neither `probe` nor `read` nor `use` ever waits: they show the newest report.
 
+    Outside the host's pid namespace the driver's pids may be those of strangers, so what the boards'
+    processes used is nobody's there.
     A worker is started at the first probe that finds a trace of NVIDIA's driver, or with
     `WATTLEDGER_NVML=force` in the environment. A board that restarted its energy counter gives one failed
     reading, `restarted`: what it drew between its last value and the restart is unknown.
     """
 
-    def __init__(self, hostfs: HostFS, clock: Clock, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        hostfs: HostFS,
+        clock: Clock,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        host_pids: bool | None = None,
+    ) -> None:
+        self._host_pids = in_initial_pid_namespace() if host_pids is None else host_pids
         self._hostfs = hostfs
         self._clock = clock
         self._forced = environment.get("WATTLEDGER_NVML") == "force"
@@ -89,10 +119,10 @@ class Nvidia:
         self._probed = tuple(self._boards)
         reports = [known.report for known in self._boards.values()]
         unnamed = self._link.newest.unnamed if self._link.newest is not None else ()
-        return Probe(
-            zones=tuple(known.zone for known in self._boards.values()),
-            findings=tuple(describe(self._link, reports, unnamed)),
-        )
+        findings = [*describe(self._link, reports, unnamed)]
+        if self._boards and not self._host_pids:
+            findings.append(FOREIGN_PIDS)
+        return Probe(zones=tuple(known.zone for known in self._boards.values()), findings=tuple(findings))
 
     def settle(self, seconds: float) -> None:
         """Wait, at most so long, for the first report after the first probe; then probe again."""
@@ -119,7 +149,8 @@ class Nvidia:
             shown, before = known.shown, known.base
             if shown is not None and before is not None and shown.report.use_known:
                 known.base = shown
-                uses.append(_use(known.zone.device, before, shown))
+                use = _use(known.zone.device, before, shown)
+                uses.append(use if self._host_pids else _anonymous(use))
         return uses
 
     def release(self) -> None:
@@ -195,6 +226,13 @@ class Nvidia:
             known.restarted = False
             return "restarted"
         return ""
+
+
+def _anonymous(use: BoardUse) -> BoardUse:
+    """The same work without saying whose it is."""
+    weight = sum(share.weight for share in use.shares)
+    shares = (ProcessShare(NOBODY, weight),) if weight else ()
+    return replace(use, shares=shares, holders=())
 
 
 def _use(device: str, before: _Shown, shown: _Shown) -> BoardUse:
