@@ -68,8 +68,8 @@ class _Board:
 class AmdGpu:
     """The `amdgpu` collector.
 
-    `counter` is the place for an energy counter that is better than integrated power, such as
-    `amdsmi_get_energy_count()` of the ROCm library; nothing gives one today.
+    `counter` gives an energy counter in microjoules by PCI address, or None where there is none; it goes
+    before integrated power. The registry gives `AmdSmiCounter`.
     """
 
     def __init__(self, hostfs: HostFS, clock: Clock, counter: EnergyCounter = lambda _: None) -> None:

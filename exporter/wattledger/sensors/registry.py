@@ -65,9 +65,10 @@ def _nvidia(context: BuildContext) -> Sensor:
 
 
 def _amdgpu(context: BuildContext) -> Sensor:
+    from ..gpu.amd_counter import AmdSmiCounter
     from .amdgpu import AmdGpu
 
-    return AmdGpu(context.hostfs, context.clock)
+    return AmdGpu(context.hostfs, context.clock, AmdSmiCounter())
 
 
 def _intelgpu(context: BuildContext) -> Sensor:
