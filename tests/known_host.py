@@ -134,7 +134,13 @@ class KnownNode:
     def restart(self) -> None:
         """The process is gone without a word; another one starts."""
         self.ledger._checkpoint.close()
+        self._let_go()
         self.start()
+
+    def _let_go(self) -> None:
+        """What the end of a process does by itself: its descriptors are given back."""
+        self.sampler.sensing.close()
+        self.sampler._workloads.close()
 
     def tick(self, seconds: float = 5.0) -> Snapshot:
         """Let time pass and take one sample."""

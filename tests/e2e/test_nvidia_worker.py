@@ -206,6 +206,18 @@ def test_who_used_the_board(host: Host) -> None:
         assert done[large] / done[small] == pytest.approx(3.0, rel=0.15)
 
 
+def test_the_agent_may_hold_more_than_a_thousand_descriptors(host: Host) -> None:
+    """The counters of a thousand cgroups are open before the worker's socket is."""
+    held = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+    try:
+        host.driver.add_board()
+        host.start()
+        host.until_well()
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
 def test_outside_the_hosts_pid_namespace_nobody_is_charged(host: Host) -> None:
     """A pid of the driver may be a stranger's: the work is told without a process, and check says so."""
     board = host.driver.add_board()

@@ -98,7 +98,9 @@ class WorkerLink:
     def settle(self, seconds: float) -> None:
         """Wait for the first word of a worker that was just started, where nobody waits behind us."""
         if self._state == "running" and self.newest is None and self._socket is not None:
-            select.select([self._socket], [], [], seconds)
+            poll = select.poll()  # select() cannot wait for a descriptor beyond 1,023, and cgroups hold many
+            poll.register(self._socket, select.POLLIN)
+            poll.poll(round(seconds * 1000))
             self.poll()
 
     def release(self) -> None:
