@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from .attribution import Board
+from .gpu.mig import NOBODY
 from .gpu.records import BoardUse
 from .idle import IdleFloor
 from .model import EXITED, UNATTRIBUTED, BoardRow, MigRow, Workload
-
-NOBODY = 0
-"""The pid of work whose process is not known: it stays unattributed."""
 
 Owners = Callable[[Collection[int]], Mapping[int, Workload]]
 

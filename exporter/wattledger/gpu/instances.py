@@ -41,11 +41,6 @@ class Activity:
         self._supported = nvml.gpm_supported(board)
         self._pairs: dict[tuple[int, tuple[str, ...]], _Pair] = {}
 
-    @property
-    def supported(self) -> bool:
-        """Whether the board tells activity at all."""
-        return self._supported
-
     def take(self, devices: list[MigDevice]) -> tuple[dict[int, float | None], bool]:
         """Percent by GPU instance, None where it cannot be told; and whether any was compared yet."""
         inside: dict[int, list[str]] = {}
