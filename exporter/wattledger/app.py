@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from . import __version__
-from .carbon.intensity import build_source
+from .carbon.build import build_source
 from .clock import Clock, SystemClock
 from .errors import SettingsError
 from .exposition.http import NodeView, Server, make_app

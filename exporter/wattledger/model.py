@@ -173,30 +173,125 @@ class Usage:
     processes: tuple[ProcessUse, ...] = ()
 
 
+Basis = Literal["lifecycle", "direct"]
+Flow = Literal["consumption", "production", ""]
+SignalState = Literal["green", "amber", "red", "unknown"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intensity:
-    """Grid carbon intensity with its provenance; `updated_ns` is wall time, 0 when it never changes."""
+    """Grid carbon intensity with its provenance; `updated_ns` is wall time, 0 when it never changes.
+
+    `flow` says whether imports are counted (consumption) or only what the zone generates; "" where unknown.
+    `licence` is that of the data; `max_age_ns` is the age at which it stops being used, 0 for never.
+    """
 
     grams_per_kwh: float
     provider: str
     grid_zone: str = ""
-    basis: Literal["lifecycle", "direct"] = "lifecycle"
+    basis: Basis = "lifecycle"
     kind: Literal["average", "marginal"] = "average"
     estimated: bool = False
     fallback: bool = False
     updated_ns: int = 0
+    flow: Flow = ""
+    licence: str = ""
+    max_age_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What one joule costs now: grid intensity times PUE."""
+    """What one joule costs over an interval: grid intensity times PUE, and what goes beside it.
+
+    `market` is the market-based intensity (contracts, residual mix), `wue_l_per_kwh` the water of the site
+    per kWh of IT energy; both None where not configured.
+    """
 
     intensity: Intensity
     pue: float = 1.0
+    market: Intensity | None = None
+    wue_l_per_kwh: float | None = None
 
     @property
     def grams_per_uj(self) -> float:
         return self.pue * self.intensity.grams_per_kwh / 3.6e12
+
+    @property
+    def market_grams_per_uj(self) -> float:
+        """Zero where no market-based intensity is configured."""
+        return self.pue * self.market.grams_per_kwh / 3.6e12 if self.market else 0.0
+
+    @property
+    def liters_per_uj(self) -> float:
+        """Zero where no WUE is configured; water goes by IT energy, so PUE has no part in it."""
+        return (self.wue_l_per_kwh or 0.0) / 3.6e12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The best time to run something that takes `duration_ns` within the outlook.
+
+    `grams_per_kwh` is the mean over the window and `now_grams_per_kwh` that of starting at once.
+    """
+
+    duration_ns: int
+    start_ns: int
+    grams_per_kwh: float
+    now_grams_per_kwh: float
+
+    @property
+    def savings_ratio(self) -> float:
+        """What waiting saves, 0 to 1; 0 where starting now costs nothing."""
+        if self.now_grams_per_kwh <= 0:
+            return 0.0
+        return max(0.0, 1.0 - self.grams_per_kwh / self.now_grams_per_kwh)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What the grid will do, for whoever can wait: never used for booking.
+
+    `source` is the intensity that steers (its value is that of now); `means` holds the mean g/kWh over the
+    next hours, by number of hours, only for horizons that the forecast covers.
+    `state` ranks now among the past and coming day.
+    """
+
+    source: Intensity
+    generated_ns: int
+    means: Mapping[int, float] = field(default_factory=dict)
+    windows: tuple[Window, ...] = ()
+    state: SignalState = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRow:
+    """One emission budget at a snapshot; times are wall time, `selects` its selector as text, "" for all."""
+
+    name: str
+    period: str
+    limit_g: float
+    consumed_g: float
+    start_ns: int
+    end_ns: int
+    timezone: str
+    scope: str
+    selects: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedHealth:
+    """One live source of intensity: `role` is what it is for (`intensity`, `market`, `signal`).
+
+    `last_success_ns` is wall time, 0 before the first; `errors` are failed requests by reason;
+    `error` is the message of the last failure, "" when the last request worked.
+    """
+
+    role: str
+    provider: str
+    up: bool
+    last_success_ns: int
+    errors: Mapping[str, int]
+    error: str = ""
 
 
 class Share(msgspec.Struct, frozen=True, gc=False):
@@ -214,7 +309,10 @@ class Share(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRow:
-    """Totals of one component at a snapshot. `power_w` is the mean over the last interval."""
+    """Totals of one component at a snapshot. `power_w` is the mean over the last interval.
+
+    `market_g` and `water_l` are None where not configured.
+    """
 
     component: Component
     energy_uj: int
@@ -225,6 +323,8 @@ class NodeRow:
     idle_power_w: float | None
     idle_source: str
     estimated: bool
+    market_g: float | None = None
+    water_l: float | None = None
 
 
 class WorkloadRow(msgspec.Struct, frozen=True, gc=False):
@@ -240,6 +340,7 @@ class WorkloadRow(msgspec.Struct, frozen=True, gc=False):
     power_w: float
     cells: tuple[Cell, ...]
     info: Workload | None = None
+    embodied_g: float = 0.0
 
     @property
     def known(self) -> Workload:
@@ -336,11 +437,18 @@ class Health:
     config_reload_ok: bool = True
     config_reload_wall_ns: int = 0
     name_sources: Mapping[str, SourceHealth] = field(default_factory=dict)
+    feeds: tuple[FeedHealth, ...] = ()
+    journal_errors: int = 0
+    journal_written_wall_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything one exposition shows; immutable, published by one reference assignment."""
+    """Everything one exposition shows; immutable, published by one reference assignment.
+
+    `embodied_g` is None where no embodied emissions are configured; `expired_embodied_g` is the part of it on
+    accounts that are not shown.
+    """
 
     sequence: int
     boottime_ns: int
@@ -353,3 +461,7 @@ class Snapshot:
     health: Health
     node_info: Mapping[str, str]
     boards: tuple[BoardRow, ...] = ()
+    embodied_g: float | None = None
+    expired_embodied_g: float = 0.0
+    budgets: tuple[BudgetRow, ...] = ()
+    outlook: Outlook | None = None

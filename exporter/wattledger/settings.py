@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .hostfs import HostFS
-from .model import S_NS, Calibration
+from .model import S_NS, Basis, Calibration
 
 IdlePolicy = Literal["unallocated", "usage", "memory", "requests"]
 
@@ -71,14 +71,74 @@ class SensorSettings:
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
 
+ProviderName = Literal[
+    "static",
+    "table",
+    "mix",
+    "schedule",
+    "file",
+    "electricity-maps",
+    "watttime",
+    "uk-carbon-intensity",
+    "energy-charts",
+    "eco2mix",
+    "energi-data-service",
+    "carbon-aware-sdk",
+]
+Role = Literal["intensity", "fallback", "market", "signal"]
+Period = Literal["day", "week", "month", "quarter", "year"]
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyRule:
+    """A value on some weekdays (0 is Monday) from one minute of the day to another, the end excluded."""
+
+    days: frozenset[int]
+    start_minute: int
+    end_minute: int
+    value: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntensitySettings:
-    """One source of grid carbon intensity. None as provider: nothing was configured."""
+    """One source of grid carbon intensity. None as provider: nothing was configured.
 
-    provider: Literal["static"] | None = None
+    `grid_zone` is the label, and for tables and providers the zone that is asked for.
+    `mix` holds shares of generation by fuel, in any one unit. `schedule` is in the zone time of
+    `CarbonSettings.timezone`; outside its rules `grams_per_kwh` holds. The key of a live provider is read
+    from `key_file`, or else from the environment variable `key_variable`, at every request.
+    `basis` and `flow` None: what the source gives by itself.
+    """
+
+    provider: ProviderName | None = None
     grams_per_kwh: float | None = None
     grid_zone: str = ""
-    basis: Literal["lifecycle", "direct"] = "lifecycle"
+    basis: Basis | None = None
+    flow: Literal["consumption", "production"] | None = None
+    mix: Mapping[str, float] = field(default_factory=dict)
+    schedule: tuple[WeeklyRule, ...] = ()
+    file: str | None = None
+    url: str | None = None
+    api_version: Literal["v3", "v4"] = "v4"
+    username: str | None = None
+    key_file: str | None = None
+    key_variable: str = ""
+    ca_file: str | None = None
+    refresh_ns: int = 900 * S_NS
+    max_age_ns: int = 6 * 3600 * S_NS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbodiedSettings:
+    """What making the machine emitted: a total, or `components` for the simple model; neither: off.
+
+    Written off evenly over `lifespan_ns`; where `in_service_ns` (wall time) is known, nothing after its end.
+    """
+
+    total_g: float | None = None
+    components: Mapping[str, float] | None = None
+    lifespan_ns: int = 4 * 365 * 86400 * S_NS
+    in_service_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +146,31 @@ class CarbonSettings:
     """What turns joules into grams."""
 
     pue: float = 1.0
+    pue_schedule: tuple[WeeklyRule, ...] = ()
+    wue_l_per_kwh: float | None = None
+    timezone: str = "UTC"
     intensity: IntensitySettings = field(default_factory=IntensitySettings)
+    fallback: IntensitySettings = field(default_factory=IntensitySettings)
+    market: IntensitySettings = field(default_factory=IntensitySettings)
+    signal: IntensitySettings = field(default_factory=IntensitySettings)
+    embodied: EmbodiedSettings = field(default_factory=EmbodiedSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetSettings:
+    """A limit on emissions per calendar period.
+
+    `select` maps identity labels (`kind`, `id`, `name`, `pod_namespace`, `pod_name`, `container_name`) and
+    facts (`user`, `account`, ...) to shell patterns, of which one has to match; empty: the whole node.
+    `scope` says whether embodied emissions count as well.
+    """
+
+    name: str
+    limit_g: float
+    period: Period
+    timezone: str = "UTC"
+    select: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scope: Literal["operational", "total"] = "operational"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,5 +232,6 @@ class Settings:
     sensors: SensorSettings = field(default_factory=SensorSettings)
     names: NameSettings = field(default_factory=NameSettings)
     carbon: CarbonSettings = field(default_factory=CarbonSettings)
+    budgets: tuple[BudgetSettings, ...] = ()
     web: WebSettings = field(default_factory=WebSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wattledger.carbon.intensity import Static, build_source, world_average
+from wattledger.carbon.build import build_source
+from wattledger.carbon.intensity import Static, world_average
 from wattledger.errors import SettingsError
 from wattledger.model import Intensity, Price
 from wattledger.settings import CarbonSettings, IntensitySettings

@@ -15,6 +15,7 @@ FamilyType = Literal["counter", "gauge", "info"]
 IDENTITY = ("kind", "id", "name", "pod_namespace", "pod_name", "container_name")
 ZONE = ("sensor", "zone_name", "device")
 GRID = ("grid_zone", "provider", "basis", "kind")
+BUDGET = ("budget", "period")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,23 @@ NODE = (
         "Operational emissions of the node in grams of CO2e, location-based, priced as drawn.",
         "component",
     ),
+    _counter(
+        "node_market_emissions_grams_total",
+        "grams",
+        "Operational emissions in grams of CO2e by the market-based intensity; never added to the others.",
+        "component",
+    ),
+    _counter(
+        "node_embodied_emissions_grams_total",
+        "grams",
+        "What making the node emitted in grams of CO2e, written off over its lifespan.",
+    ),
+    _counter(
+        "node_water_liters_total",
+        "liters",
+        "Water the site used for the node, by water usage effectiveness and IT energy.",
+        "component",
+    ),
     _gauge(
         "node_power_watts", "watts", "Mean power of the node over the last sampling interval.", "component"
     ),
@@ -108,6 +126,12 @@ WORKLOADS = (
         "component",
         "mode",
     ),
+    _counter(
+        "workload_embodied_emissions_grams_total",
+        "grams",
+        "Embodied emissions in grams of CO2e for the part of the node that the workload reserved or used.",
+        *IDENTITY,
+    ),
     _counter("workload_cpu_seconds_total", "seconds", "CPU time the workload used.", *IDENTITY),
     _info(
         "workload_info",
@@ -126,6 +150,11 @@ WORKLOADS = (
         "grams",
         "Emissions in grams of CO2e on accounts whose series are not shown.",
         "component",
+    ),
+    _gauge(
+        "workload_expired_embodied_emissions_grams",
+        "grams",
+        "Embodied emissions in grams of CO2e on accounts whose series are not shown.",
     ),
     _counter(
         "process_energy_joules_total",
@@ -239,7 +268,97 @@ CARBON = (
     _gauge(
         "grid_carbon_intensity_estimated", "", "1 while the intensity is an estimate of its source.", *GRID
     ),
+    _gauge(
+        "grid_carbon_intensity_max_age_seconds",
+        "seconds",
+        "Age at which the intensity is given up for the fallback; absent for one that never changes.",
+        *GRID,
+    ),
+    _info(
+        "grid_carbon_intensity_info",
+        "Where the intensity comes from.",
+        *GRID,
+        "flow",
+        "licence",
+    ),
+    _gauge(
+        "market_carbon_intensity_grams_per_kilowatt_hour",
+        "grams_per_kilowatt_hour",
+        "Market-based intensity in grams of CO2e, for the market-based counters only.",
+        *GRID,
+    ),
     _gauge("pue_ratio", "ratio", "Power usage effectiveness that energy is priced with."),
+    _gauge(
+        "wue_liters_per_kilowatt_hour",
+        "liters_per_kilowatt_hour",
+        "Water usage effectiveness of the site, per kWh of IT energy.",
+    ),
+    _gauge("carbon_source_up", "", "1 if the last request to a live source worked.", "role", "provider"),
+    _gauge(
+        "carbon_source_last_success_timestamp_seconds",
+        "seconds",
+        "When a request to a live source last worked.",
+        "role",
+        "provider",
+    ),
+    _counter(
+        "carbon_source_errors_total",
+        "",
+        "Requests to a live source that failed.",
+        "role",
+        "provider",
+        "reason",
+    ),
+)
+
+OUTLOOK = (
+    _gauge(
+        "grid_forecast_carbon_intensity_grams_per_kilowatt_hour",
+        "grams_per_kilowatt_hour",
+        "Mean intensity forecast for the next hours in grams of CO2e; never used for booking.",
+        "horizon",
+        *GRID,
+    ),
+    _gauge("grid_forecast_updated_timestamp_seconds", "seconds", "When the forecast was made.", *GRID),
+    _gauge(
+        "grid_best_window_start_timestamp_seconds",
+        "seconds",
+        "Start of the best time within 24 h to run something of this duration.",
+        "duration",
+    ),
+    _gauge(
+        "grid_best_window_grams_per_kilowatt_hour",
+        "grams_per_kilowatt_hour",
+        "Mean intensity forecast for the best window.",
+        "duration",
+    ),
+    _gauge(
+        "grid_best_window_savings_ratio",
+        "ratio",
+        "Estimated saving of the best window against starting now.",
+        "duration",
+    ),
+    _gauge(
+        "grid_signal",
+        "",
+        "1 for the state the grid is in by rank among the past and coming day, 0 for the others.",
+        "state",
+    ),
+)
+
+BUDGETS = (
+    _gauge("budget_limit_grams", "grams", "Limit of the budget per period in grams of CO2e.", *BUDGET),
+    _gauge(
+        "budget_consumed_grams",
+        "grams",
+        "Emissions in grams of CO2e booked against the budget in the current period.",
+        *BUDGET,
+    ),
+    _gauge(
+        "budget_period_start_timestamp_seconds", "seconds", "Start of the budget's current period.", *BUDGET
+    ),
+    _gauge("budget_period_end_timestamp_seconds", "seconds", "End of the budget's current period.", *BUDGET),
+    _info("budget_info", "What the budget counts.", *BUDGET, "timezone", "scope", "selects"),
 )
 
 AGENT = (
@@ -258,6 +377,8 @@ AGENT = (
     ),
     _counter("self_energy_joules_total", "joules", "Energy allocated to the agent itself."),
     _counter("checkpoint_errors_total", "", "Checkpoints that could not be written."),
+    _counter("journal_errors_total", "", "Writes to the journal that failed."),
+    _gauge("journal_last_success_timestamp_seconds", "seconds", "When the journal was last written."),
     _gauge("name_source_up", "", "1 if the last call of a source of workload names worked.", "source"),
     _counter("name_source_answers_total", "", "Workloads a source of names knew something of.", "source"),
     _counter("name_source_errors_total", "", "Calls of a source of names that failed.", "source", "reason"),
@@ -286,6 +407,8 @@ SECTIONS: tuple[tuple[str, tuple[Family, ...]], ...] = (
     ("GPUs", GPUS),
     ("Sensors", SENSORS),
     ("Carbon", CARBON),
+    ("Outlook", OUTLOOK),
+    ("Budgets", BUDGETS),
     ("Agent", AGENT),
     ("Standard process metrics", STANDARD),
 )
