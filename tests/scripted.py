@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from wattledger.carbon.intensity import Static
+from wattledger.carbon.pricing import Pricing
 from wattledger.clock import ManualClock
 from wattledger.idle import IdleFloor
 from wattledger.ledger.accounts import Accounts
@@ -111,6 +112,11 @@ class ScriptedWorkloads:
         return usage
 
 
+def static_price(grams_per_kwh: float) -> Pricing:
+    """One intensity for all times, and a PUE of 1."""
+    return Pricing(intensity=Static(Intensity(grams_per_kwh=grams_per_kwh, provider="static")))
+
+
 def package(number: int = 0, *, range_uj: int = INTEL_RANGE_UJ, max_power_w: float = 1000.0) -> Zone:
     """A RAPL package as powercap gives it."""
     return Zone(
@@ -187,7 +193,7 @@ class ScriptedNode:
             ledger=self.ledger,
             policy=Policy(
                 idle=self.idle,
-                intensity=Static(Intensity(grams_per_kwh=self.grams_per_kwh, provider="static")),
+                pricing=static_price(self.grams_per_kwh),
             ),
             clock=self.clock,
             self_clock=lambda: self.self_cpu_ns,

@@ -11,16 +11,20 @@ from wattledger.model import (
     S_NS,
     UNATTRIBUTED,
     BoardRow,
+    BudgetRow,
     Cell,
+    FeedHealth,
     Health,
     Intensity,
     MigRow,
     NodeRow,
+    Outlook,
     Price,
     ProcessRow,
     SensorRow,
     Snapshot,
     SourceHealth,
+    Window,
     Workload,
     WorkloadRow,
     Zone,
@@ -57,11 +61,13 @@ def node_row(component="cpu", energy_uj=1000 * J_UJ, **changes) -> NodeRow:
     return replace(row, **changes)
 
 
-def workload_row(uid=1, workload=None, cells=None, cpu_ns=90 * S_NS, power_w=60.0) -> WorkloadRow:
+def workload_row(
+    uid=1, workload=None, cells=None, cpu_ns=90 * S_NS, power_w=60.0, embodied_g=0.0
+) -> WorkloadRow:
     """A unit that drew 600 J of cpu energy and 0.15 g."""
     workload = workload or Workload(kind="unit", id="/system.slice/nginx.service", name="nginx")
     cells = cells if cells is not None else (Cell("cpu", "dynamic", 600 * J_UJ, 0.15),)
-    return WorkloadRow(uid, workload, cpu_ns, power_w, cells)
+    return WorkloadRow(uid, workload, cpu_ns, power_w, cells, None, embodied_g)
 
 
 def sensor_row(zone=None, **changes) -> SensorRow:
@@ -123,6 +129,7 @@ def rich_snapshot(**changes) -> Snapshot:
             ),
             cpu_ns=90 * S_NS + 1,
             power_w=260.0,
+            embodied_g=28.0,
         ),
         workload_row(2, hostile, (Cell("cpu", "dynamic", 123_456_789, 0.03125),), power_w=12.5),
         workload_row(3, KERNEL, (Cell("cpu", "dynamic", J_UJ, 0.001),), cpu_ns=250_000_000, power_w=0.5),
@@ -149,7 +156,7 @@ def rich_snapshot(**changes) -> Snapshot:
     rich = snapshot(
         sequence=7,
         nodes=(
-            node_row(expired_uj=5 * J_UJ, expired_g=0.00125, estimated=True),
+            node_row(expired_uj=5 * J_UJ, expired_g=0.00125, estimated=True, market_g=0.025, water_l=0.0001),
             node_row("dram", 1, emissions_g=2.5e-10, power_w=None, idle_power_w=None, idle_source=""),
             node_row("gpu", 2_000_000_001, emissions_g=0.5, power_w=200.0, idle_source="configured"),
         ),
@@ -178,8 +185,13 @@ def rich_snapshot(**changes) -> Snapshot:
                 grid_zone="WORLD",
                 fallback=True,
                 updated_ns=WALL_NS,
+                flow="production",
+                licence="CC BY 4.0, Ember",
+                max_age_ns=21600 * S_NS,
             ),
             pue=1.2,
+            market=Intensity(grams_per_kwh=30.0, provider="static"),
+            wue_l_per_kwh=0.4,
         ),
         health=replace(
             HEALTH,
@@ -188,8 +200,48 @@ def rich_snapshot(**changes) -> Snapshot:
                 "docker": SourceHealth(up=True, answers=3, errors={}),
                 "kubelet": SourceHealth(up=False, answers=0, errors={"tls": 2}),
             },
+            feeds=(
+                FeedHealth(
+                    role="intensity",
+                    provider="energy-charts",
+                    up=False,
+                    last_success_ns=WALL_NS - 3600 * S_NS,
+                    errors={"timeout": 2},
+                ),
+            ),
+            journal_errors=1,
+            journal_written_wall_ns=WALL_NS,
         ),
         node_info={"nodename": "node-1", "machine": "x86_64"},
+        embodied_g=28.5,
+        expired_embodied_g=0.5,
+        budgets=(
+            BudgetRow(
+                name="node-month",
+                period="month",
+                limit_g=50_000.0,
+                consumed_g=12_345.5,
+                start_ns=WALL_NS,
+                end_ns=WALL_NS + 31 * 86400 * S_NS,
+                timezone="Europe/Berlin",
+                scope="operational",
+                selects="",
+            ),
+        ),
+        outlook=Outlook(
+            source=Intensity(grams_per_kwh=300.0, provider="energy-charts", grid_zone="DE"),
+            generated_ns=WALL_NS,
+            means={1: 290.0, 24: 250.5},
+            windows=(
+                Window(
+                    duration_ns=7200 * S_NS,
+                    start_ns=WALL_NS + 3600 * S_NS,
+                    grams_per_kwh=150.0,
+                    now_grams_per_kwh=300.0,
+                ),
+            ),
+            state="red",
+        ),
         boards=(
             BoardRow(
                 device="GPU-7f3a9c52-0000-4000-8000-000000000000",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from . import __version__
 from .carbon.build import build_source
+from .carbon.pricing import Constant, Pricing
 from .clock import Clock, SystemClock
 from .errors import SettingsError
 from .exposition.http import NodeView, Server, make_app
@@ -57,8 +58,7 @@ def build_policy(settings: Settings) -> Policy:
     return Policy(
         interval_ns=settings.sampling.interval_ns,
         idle=settings.attribution.idle,
-        pue=settings.carbon.pue,
-        intensity=build_source(settings.carbon),
+        pricing=Pricing(intensity=build_source(settings.carbon), pue=Constant(settings.carbon.pue)),
         calibrations=settings.sensors.calibrations,
     )
 
@@ -167,7 +167,7 @@ class Agent:
             log.warning(
                 "no carbon intensity configured: pricing with the world average; "
                 "set carbon.intensity.grams_per_kwh to your grid's",
-                extra={"grams_per_kwh": build_policy(settings).intensity.at(0).grams_per_kwh},
+                extra={"grams_per_kwh": build_source(settings.carbon).at(0).grams_per_kwh},
             )
         self._workloads = build_workloads(settings, self._clock)
         sampler = build_sampler(settings, clock=self._clock, workloads=self._workloads)

@@ -254,6 +254,8 @@ class Outlook:
     `source` is the intensity that steers (its value is that of now); `means` holds the mean g/kWh over the
     next hours, by number of hours, only for horizons that the forecast covers.
     `state` ranks now among the past and coming day.
+    Where `unit` is `percentile` the source is a signal and no intensity: its value and those of the windows are
+    percentiles (0 best), there are no means, and a window tells its start only, no grams and no saving.
     """
 
     source: Intensity
@@ -261,6 +263,7 @@ class Outlook:
     means: Mapping[int, float] = field(default_factory=dict)
     windows: tuple[Window, ...] = ()
     state: SignalState = "unknown"
+    unit: Literal["g/kWh", "percentile"] = "g/kWh"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

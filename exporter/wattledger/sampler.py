@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from .attribution import Board, Frame, attribute
 from .boards import Boards
 from .boards import rows as board_rows
-from .carbon.intensity import IntensitySource
+from .carbon.pricing import Pricing
 from .clock import Clock, suspended_ns
 from .counters import SUSPEND_TOLERANCE_NS
 from .gpu.records import BoardUse
@@ -25,8 +25,9 @@ from .model import (
     S_NS,
     Calibration,
     Component,
+    FeedHealth,
     Health,
-    NodeRow,
+    Outlook,
     Price,
     Snapshot,
     Usage,
@@ -56,14 +57,25 @@ class SelfClock(Protocol):
     def __call__(self) -> int: ...
 
 
+class Watch(Protocol):
+    """What runs beside the tick and follows the grid; both are immutable references."""
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """What the grid will do, as of the last minute."""
+
+    def health(self) -> tuple[FeedHealth, ...]:
+        """The live sources of intensity."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What of the settings the tick needs."""
 
     interval_ns: int = 5 * S_NS
     idle: IdlePolicy = "unallocated"
-    pue: float = 1.0
-    intensity: IntensitySource
+    pricing: Pricing
+    watch: Watch | None = None
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
 
@@ -162,7 +174,7 @@ class Sampler:
     def tick(self) -> Snapshot:
         """Take one sample and publish it. The first one only sets the starting points."""
         started_ns = self._clock.monotonic_ns()
-        began_ns = self._clock.boottime_ns()
+        began_ns, wall_ns = self._clock.boottime_ns(), self._clock.wall_ns()
         if self.sensing.due(began_ns):
             self._probe(began_ns)
         asleep_ns = suspended_ns(self._clock)
@@ -177,7 +189,6 @@ class Sampler:
             self._names.forget(usage.ended)
             if self._interval.end_ns is None:
                 self._names.settle(FIRST_NAMES_S)
-        price = Price(intensity=self._policy.intensity.at(self._clock.wall_ns()), pue=self._policy.pue)
         frame = self._frame(intake, usage, began_ns)
         uses = self.sensing.uses() if intake.boards else ()
         if intake.boards and frame.energy_uj:
@@ -187,12 +198,22 @@ class Sampler:
         self._interval.suspended_ns = asleep_ns
         shares = attribute(frame, self._policy.idle)
         self._ledger.declare(self._meters.cover.components, node=bool(self._meters.cover.node))
-        self._ledger.book(frame, shares, price, self._self_share(frame))
+        prices = self._policy.pricing.prices(wall_ns, frame.end_ns - frame.start_ns, self._spans(frame))
+        estimated = self._estimated()
+        own_uj = self._self_share(frame)
+        self._ledger.book(frame, shares, prices, estimated=estimated, self_energy_uj=own_uj)
         if self._names is not None:
             for key, names, final in self._names.drain():
                 self._ledger.accounts.name(key, names, final=final)
         self._interval.end_ns = began_ns
-        return self._publish(frame, price, started_ns, uses)
+        return self._publish(frame, prices.now, started_ns, uses)
+
+    def _spans(self, frame: Frame) -> Mapping[Component, int]:
+        """How much time each component's energy covers: what was recovered, all since the last checkpoint."""
+        resumed_ns = self._ledger.resumed_ns
+        if not frame.recovered_uj or resumed_ns is None:
+            return frame.span_ns
+        return {**frame.span_ns, **dict.fromkeys(frame.recovered_uj, frame.end_ns - resumed_ns)}
 
     def _probe(self, now_ns: int) -> None:
         """Look at the hardware anew; the first time, take up what an earlier process knew of it."""
@@ -313,7 +334,7 @@ class Sampler:
             sequence=self._sequence,
             boottime_ns=frame.end_ns,
             wall_ns=wall_ns,
-            nodes=tuple(self._node_rows(frame)),
+            nodes=tuple(self._ledger.node_rows(frame, self._estimated(), price)),
             workloads=view.workloads,
             processes=view.processes,
             sensors=sensors,
@@ -339,13 +360,10 @@ class Sampler:
         self._latest = snapshot
         return snapshot
 
-    def _node_rows(self, frame: Frame) -> list[NodeRow]:
-        estimated = {
-            component
-            for component, zones in self._meters.cover.components.items()
-            if zones[0].method == "estimated"
-        }
-        return self._ledger.node_rows(frame, estimated)
+    def _estimated(self) -> set[Component]:
+        """The components whose energy is an estimate."""
+        covers = self._meters.cover.components.items()
+        return {component for component, zones in covers if zones[0].method == "estimated"}
 
 
 def _declared_idle(components: Mapping[Component, tuple[Zone, ...]]) -> dict[Component, float]:

@@ -13,8 +13,7 @@ import pytest
 
 from tests.fake_nvml.binding import bound
 from tests.fake_nvml_driver import FakeBoard, FakeDriver, Instance, missing
-from tests.scripted import ScriptedWorkloads, container, expired_uj, node_uj, workload_uj
-from wattledger.carbon.intensity import Static
+from tests.scripted import ScriptedWorkloads, container, expired_uj, node_uj, static_price, workload_uj
 from wattledger.clock import Clock, ManualClock
 from wattledger.gpu import nvml
 from wattledger.gpu.boards import Roster
@@ -25,7 +24,7 @@ from wattledger.idle import IdleFloor
 from wattledger.ledger.accounts import Accounts
 from wattledger.ledger.book import Ledger
 from wattledger.ledger.processes import Processes
-from wattledger.model import Intensity, Snapshot
+from wattledger.model import Snapshot
 from wattledger.sampler import Policy, Sampler
 from wattledger.sensors.nvidia import Nvidia
 
@@ -109,7 +108,7 @@ class SplitHost:
             sensors=[sensor],
             workloads=self.workloads,
             ledger=ledger,
-            policy=Policy(intensity=Static(Intensity(grams_per_kwh=360.0, provider="static"))),
+            policy=Policy(pricing=static_price(360.0)),
             clock=self.clock,
         )
         return self.sampler.tick()

@@ -4,9 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from tests.scripted import J, S, ScriptedNode, container, expired_uj, node_uj, package, workload_uj
-from wattledger.carbon.intensity import Static
-from wattledger.model import KERNEL, Intensity
+from tests.scripted import (
+    J,
+    S,
+    ScriptedNode,
+    container,
+    expired_uj,
+    node_uj,
+    package,
+    static_price,
+    workload_uj,
+)
+from wattledger.model import KERNEL
 from wattledger.sampler import Policy
 
 PACKAGE = package()
@@ -154,7 +163,7 @@ def test_emissions_once_booked_stay_when_the_price_changes(node):
 
 
 def _policy(grams_per_kwh):
-    return Policy(intensity=Static(Intensity(grams_per_kwh=grams_per_kwh, provider="static")))
+    return Policy(pricing=static_price(grams_per_kwh))
 
 
 def test_a_displaced_workload_that_grows_heavy_gets_its_series_back():

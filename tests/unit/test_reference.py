@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from wattledger.exposition.catalogue import BY_SAMPLE_NAME, FAMILIES, MAX_LABELS
+from wattledger.exposition.catalogue import BY_SAMPLE_NAME, FAMILIES
+from wattledger.exposition.family import MAX_LABELS
 from wattledger.exposition.reference import markdown
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"

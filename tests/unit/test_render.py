@@ -21,7 +21,8 @@ from tests.snapshots import (
     snapshot,
     workload_row,
 )
-from wattledger.exposition.catalogue import FAMILIES, MAX_LABELS, STANDARD
+from wattledger.exposition.catalogue import FAMILIES, STANDARD
+from wattledger.exposition.family import MAX_LABELS
 from wattledger.exposition.own import OwnProcess, build_labels
 from wattledger.exposition.render import Renderer
 from wattledger.exposition.values import joules, number, seconds

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..model import Price
+from ..model import S_NS, Component, Price
 from .intensity import IntensitySource
+
+JITTER_NS = S_NS
+"""Meters are read some milliseconds before or after the workloads; that much is no other interval."""
 
 
 class Ratio(Protocol):
@@ -33,6 +37,23 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """The prices of one frame: `now` for its interval, `late` for components whose energy covers another.
+
+    `start_ns` and `end_ns` (wall time) span everything the frame holds.
+    """
+
+    now: Price
+    start_ns: int
+    end_ns: int
+    late: Mapping[Component, Price] = field(default_factory=dict)
+
+    def of(self, component: Component) -> Price:
+        """What energy of a component costs."""
+        return self.late.get(component, self.now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pricing:
     """Prices intervals; whatever the sources know, there is always a price.
 
@@ -53,6 +74,21 @@ class Pricing:
             market=self.market.over(start_ns, end_ns) if self.market else None,
             wue_l_per_kwh=self.wue_l_per_kwh,
         )
+
+    def prices(self, wall_ns: int, interval_ns: int, spans_ns: Mapping[Component, int]) -> Prices:
+        """The prices of a frame that ends at `wall_ns`.
+
+        `spans_ns` is how much time the energy of a component covers; where it is about
+        the interval, the interval's price holds.
+        """
+        late: dict[Component, Price] = {}
+        start_ns = wall_ns - interval_ns
+        for component, span_ns in spans_ns.items():
+            if abs(span_ns - interval_ns) > max(interval_ns // 5, JITTER_NS):
+                late[component] = self.price(wall_ns - span_ns, wall_ns)
+                start_ns = min(start_ns, wall_ns - span_ns)
+        now = self.price(wall_ns - interval_ns, wall_ns)
+        return Prices(now=now, start_ns=start_ns, end_ns=wall_ns, late=late)
 
     def _pue(self, intensity: IntensitySource, start_ns: int, end_ns: int) -> float:
         edge_ns = self.pue.next_step(start_ns)

@@ -3,114 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
-PREFIX = "wattledger_"
-MAX_LABELS = 12  # per series; Mimir's default limit is 30 with the target's own labels included
-
-FamilyType = Literal["counter", "gauge", "info"]
+from .family import Family, counter, gauge, info, process
 
 IDENTITY = ("kind", "id", "name", "pod_namespace", "pod_name", "container_name")
 ZONE = ("sensor", "zone_name", "device")
 GRID = ("grid_zone", "provider", "basis", "kind")
 BUDGET = ("budget", "period")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
-    """One metric family.
-
-    `name` is the sample name without the prefix, so counters end in `_total` and info families in `_info`.
-    `unit` is "" or the base unit, which the name then ends in (before `_total`), as OpenMetrics wants it.
-    `labels` are in the order of the exposition; those that are empty are left out.
-    `more` says in words which further labels an info series may carry, "" for none.
-    `prefix` is "" only for the standard process metrics.
-    """
-
-    name: str
-    type: FamilyType
-    unit: str
-    help: str
-    labels: tuple[str, ...] = ()
-    more: str = ""
-    since: str = "0.1.0"
-    prefix: str = PREFIX
-
-    @property
-    def sample_name(self) -> str:
-        """The name of each sample, and of the family in the text format 0.0.4."""
-        return self.prefix + self.name
-
-    @property
-    def openmetrics_name(self) -> str:
-        """The name of the family in OpenMetrics 1.0: without `_total` and `_info`."""
-        suffix = {"counter": "_total", "info": "_info", "gauge": ""}[self.type]
-        return self.sample_name.removesuffix(suffix)
-
-
-def _counter(name: str, unit: str, help: str, *labels: str) -> Family:
-    return Family(name=name, type="counter", unit=unit, help=help, labels=labels)
-
-
-def _gauge(name: str, unit: str, help: str, *labels: str) -> Family:
-    return Family(name=name, type="gauge", unit=unit, help=help, labels=labels)
-
-
-def _info(name: str, help: str, *labels: str, more: str = "") -> Family:
-    return Family(name=name, type="info", unit="", help=help, labels=labels, more=more)
-
-
-def _process(name: str, type: FamilyType, unit: str, help: str) -> Family:
-    return Family(name=name, type=type, unit=unit, help=help, prefix="")
-
-
 NODE = (
-    _counter(
+    counter(
         "node_energy_joules_total",
         "joules",
         "Energy the node drew, by component; the components add up to the node.",
         "component",
     ),
-    _counter(
+    counter(
         "node_emissions_grams_total",
         "grams",
         "Operational emissions of the node in grams of CO2e, location-based, priced as drawn.",
         "component",
     ),
-    _counter(
+    counter(
         "node_market_emissions_grams_total",
         "grams",
         "Operational emissions in grams of CO2e by the market-based intensity; never added to the others.",
         "component",
     ),
-    _counter(
+    counter(
         "node_embodied_emissions_grams_total",
         "grams",
         "What making the node emitted in grams of CO2e, written off over its lifespan.",
     ),
-    _counter(
+    counter(
         "node_water_liters_total",
         "liters",
         "Water the site used for the node, by water usage effectiveness and IT energy.",
         "component",
     ),
-    _gauge(
+    gauge(
         "node_power_watts", "watts", "Mean power of the node over the last sampling interval.", "component"
     ),
-    _gauge(
+    gauge(
         "node_idle_power_watts",
         "watts",
         "Idle floor of the node, and how it was found.",
         "component",
         "source",
     ),
-    _info("node_info", "What is known of the node.", more="what the host says of itself"),
+    info("node_info", "What is known of the node.", more="what the host says of itself"),
 )
 
 WORKLOADS = (
-    _counter(
+    counter(
         "workload_energy_joules_total",
         "joules",
         "Energy allocated to the workload; all workloads and the expired ones add up to the node.",
@@ -118,7 +64,7 @@ WORKLOADS = (
         "component",
         "mode",
     ),
-    _counter(
+    counter(
         "workload_emissions_grams_total",
         "grams",
         "Operational emissions allocated to the workload in grams of CO2e.",
@@ -126,37 +72,37 @@ WORKLOADS = (
         "component",
         "mode",
     ),
-    _counter(
+    counter(
         "workload_embodied_emissions_grams_total",
         "grams",
         "Embodied emissions in grams of CO2e for the part of the node that the workload reserved or used.",
         *IDENTITY,
     ),
-    _counter("workload_cpu_seconds_total", "seconds", "CPU time the workload used.", *IDENTITY),
-    _info(
+    counter("workload_cpu_seconds_total", "seconds", "CPU time the workload used.", *IDENTITY),
+    info(
         "workload_info",
         "What is known of the workload beyond its identity.",
         *IDENTITY,
         more="what its runtime says, such as `image`, `runtime`, `user`, `account`, `unit`",
     ),
-    _gauge(
+    gauge(
         "workload_expired_energy_joules",
         "joules",
         "Energy on accounts whose series are not shown: expired, or not named yet; balances the raw sum.",
         "component",
     ),
-    _gauge(
+    gauge(
         "workload_expired_emissions_grams",
         "grams",
         "Emissions in grams of CO2e on accounts whose series are not shown.",
         "component",
     ),
-    _gauge(
+    gauge(
         "workload_expired_embodied_emissions_grams",
         "grams",
         "Embodied emissions in grams of CO2e on accounts whose series are not shown.",
     ),
-    _counter(
+    counter(
         "process_energy_joules_total",
         "joules",
         "Energy of one process inside its workload (opt-in; never add it to the workload).",
@@ -165,7 +111,7 @@ WORKLOADS = (
         "kind",
         "id",
     ),
-    _counter(
+    counter(
         "process_emissions_grams_total",
         "grams",
         "Emissions of one process inside its workload in grams of CO2e (opt-in).",
@@ -177,14 +123,14 @@ WORKLOADS = (
 )
 
 GPUS = (
-    _counter("gpu_energy_joules_total", "joules", "Energy the GPU board drew.", "gpu_uuid"),
-    _gauge(
+    counter("gpu_energy_joules_total", "joules", "Energy the GPU board drew.", "gpu_uuid"),
+    gauge(
         "gpu_power_watts",
         "watts",
         "Mean power of the GPU board over the last sampling interval.",
         "gpu_uuid",
     ),
-    _info(
+    info(
         "gpu_info",
         "What is known of the GPU.",
         "gpu_uuid",
@@ -194,14 +140,14 @@ GPUS = (
         "driver",
         more="what its driver says",
     ),
-    _gauge("gpu_idle_power_watts", "watts", "What the GPU board draws when nobody uses it.", "gpu_uuid"),
-    _gauge(
+    gauge("gpu_idle_power_watts", "watts", "What the GPU board draws when nobody uses it.", "gpu_uuid"),
+    gauge(
         "gpu_energy_check_ratio",
         "ratio",
         "Energy counter of the GPU board over its integrated power; near 1 where both are right.",
         "gpu_uuid",
     ),
-    _info(
+    info(
         "gpu_mig_info",
         "A MIG instance of the GPU board.",
         "gpu_uuid",
@@ -210,7 +156,7 @@ GPUS = (
         "gpu_instance",
         "compute_instance",
     ),
-    _info(
+    info(
         "gpu_split_info",
         "How weak the split of the board's energy among processes is.",
         "gpu_uuid",
@@ -219,14 +165,14 @@ GPUS = (
 )
 
 SENSORS = (
-    _counter(
+    counter(
         "sensor_energy_joules_total",
         "joules",
         "Energy by the zone's own counter, unwrapped; zones overlap and must not be summed.",
         *ZONE,
     ),
-    _gauge("sensor_up", "", "1 if the last read of the zone gave a value, else 0.", *ZONE),
-    _info(
+    gauge("sensor_up", "", "1 if the last read of the zone gave a value, else 0.", *ZONE),
+    info(
         "sensor_info",
         "How the zone is read (measured or estimated) and what it counts towards.",
         *ZONE,
@@ -234,10 +180,10 @@ SENSORS = (
         "covers",
         more="what its driver says",
     ),
-    _gauge("sensor_uncertainty_ratio", "ratio", "Relative uncertainty of the zone's energy.", *ZONE),
-    _counter("sensor_read_errors_total", "", "Reads that gave no value.", "sensor", "reason"),
-    _counter("sensor_wraps_total", "", "Counter overflows that were corrected.", "sensor"),
-    _counter(
+    gauge("sensor_uncertainty_ratio", "ratio", "Relative uncertainty of the zone's energy.", *ZONE),
+    counter("sensor_read_errors_total", "", "Reads that gave no value.", "sensor", "reason"),
+    counter("sensor_wraps_total", "", "Counter overflows that were corrected.", "sensor"),
+    counter(
         "sensor_dropped_intervals_total",
         "",
         "Intervals without a trustworthy energy, which were left out.",
@@ -247,61 +193,61 @@ SENSORS = (
 )
 
 CARBON = (
-    _gauge(
+    gauge(
         "grid_carbon_intensity_grams_per_kilowatt_hour",
         "grams_per_kilowatt_hour",
         "Carbon intensity in grams of CO2e that energy is priced with now.",
         *GRID,
     ),
-    _gauge(
+    gauge(
         "grid_carbon_intensity_updated_timestamp_seconds",
         "seconds",
         "When the intensity was last updated; absent for one that never changes.",
         *GRID,
     ),
-    _gauge(
+    gauge(
         "grid_carbon_intensity_fallback",
         "",
         "1 while the intensity is a fallback instead of the configured source.",
         *GRID,
     ),
-    _gauge(
+    gauge(
         "grid_carbon_intensity_estimated", "", "1 while the intensity is an estimate of its source.", *GRID
     ),
-    _gauge(
+    gauge(
         "grid_carbon_intensity_max_age_seconds",
         "seconds",
         "Age at which the intensity is given up for the fallback; absent for one that never changes.",
         *GRID,
     ),
-    _info(
+    info(
         "grid_carbon_intensity_info",
         "Where the intensity comes from.",
         *GRID,
         "flow",
         "licence",
     ),
-    _gauge(
+    gauge(
         "market_carbon_intensity_grams_per_kilowatt_hour",
         "grams_per_kilowatt_hour",
         "Market-based intensity in grams of CO2e, for the market-based counters only.",
         *GRID,
     ),
-    _gauge("pue_ratio", "ratio", "Power usage effectiveness that energy is priced with."),
-    _gauge(
+    gauge("pue_ratio", "ratio", "Power usage effectiveness that energy is priced with."),
+    gauge(
         "wue_liters_per_kilowatt_hour",
         "liters_per_kilowatt_hour",
         "Water usage effectiveness of the site, per kWh of IT energy.",
     ),
-    _gauge("carbon_source_up", "", "1 if the last request to a live source worked.", "role", "provider"),
-    _gauge(
+    gauge("carbon_source_up", "", "1 if the last request to a live source worked.", "role", "provider"),
+    gauge(
         "carbon_source_last_success_timestamp_seconds",
         "seconds",
         "When a request to a live source last worked.",
         "role",
         "provider",
     ),
-    _counter(
+    counter(
         "carbon_source_errors_total",
         "",
         "Requests to a live source that failed.",
@@ -312,33 +258,33 @@ CARBON = (
 )
 
 OUTLOOK = (
-    _gauge(
+    gauge(
         "grid_forecast_carbon_intensity_grams_per_kilowatt_hour",
         "grams_per_kilowatt_hour",
         "Mean intensity forecast for the next hours in grams of CO2e; never used for booking.",
         "horizon",
         *GRID,
     ),
-    _gauge("grid_forecast_updated_timestamp_seconds", "seconds", "When the forecast was made.", *GRID),
-    _gauge(
+    gauge("grid_forecast_updated_timestamp_seconds", "seconds", "When the forecast was made.", *GRID),
+    gauge(
         "grid_best_window_start_timestamp_seconds",
         "seconds",
         "Start of the best time within 24 h to run something of this duration.",
         "duration",
     ),
-    _gauge(
+    gauge(
         "grid_best_window_grams_per_kilowatt_hour",
         "grams_per_kilowatt_hour",
         "Mean intensity forecast for the best window.",
         "duration",
     ),
-    _gauge(
+    gauge(
         "grid_best_window_savings_ratio",
         "ratio",
         "Estimated saving of the best window against starting now.",
         "duration",
     ),
-    _gauge(
+    gauge(
         "grid_signal",
         "",
         "1 for the state the grid is in by rank among the past and coming day, 0 for the others.",
@@ -347,43 +293,43 @@ OUTLOOK = (
 )
 
 BUDGETS = (
-    _gauge("budget_limit_grams", "grams", "Limit of the budget per period in grams of CO2e.", *BUDGET),
-    _gauge(
+    gauge("budget_limit_grams", "grams", "Limit of the budget per period in grams of CO2e.", *BUDGET),
+    gauge(
         "budget_consumed_grams",
         "grams",
         "Emissions in grams of CO2e booked against the budget in the current period.",
         *BUDGET,
     ),
-    _gauge(
+    gauge(
         "budget_period_start_timestamp_seconds", "seconds", "Start of the budget's current period.", *BUDGET
     ),
-    _gauge("budget_period_end_timestamp_seconds", "seconds", "End of the budget's current period.", *BUDGET),
-    _info("budget_info", "What the budget counts.", *BUDGET, "timezone", "scope", "selects"),
+    gauge("budget_period_end_timestamp_seconds", "seconds", "End of the budget's current period.", *BUDGET),
+    info("budget_info", "What the budget counts.", *BUDGET, "timezone", "scope", "selects"),
 )
 
 AGENT = (
-    _info("build_info", "The running agent.", "version", "revision", "python_version"),
-    _gauge("sampler_interval_seconds", "seconds", "Time between two samples of the meters."),
-    _gauge("sampler_duration_seconds", "seconds", "How long the last sample took."),
-    _counter("sampler_ticks_total", "", "Samples taken."),
-    _counter("sampler_failures_total", "", "Samples that failed as a whole."),
-    _counter("sampler_overruns_total", "", "Samples that took longer than the interval."),
-    _gauge("sampler_last_success_timestamp_seconds", "seconds", "When the last sample succeeded."),
-    _gauge("series", "", "Workload series held now."),
-    _counter(
+    info("build_info", "The running agent.", "version", "revision", "python_version"),
+    gauge("sampler_interval_seconds", "seconds", "Time between two samples of the meters."),
+    gauge("sampler_duration_seconds", "seconds", "How long the last sample took."),
+    counter("sampler_ticks_total", "", "Samples taken."),
+    counter("sampler_failures_total", "", "Samples that failed as a whole."),
+    counter("sampler_overruns_total", "", "Samples that took longer than the interval."),
+    gauge("sampler_last_success_timestamp_seconds", "seconds", "When the last sample succeeded."),
+    gauge("series", "", "Workload series held now."),
+    counter(
         "series_limited_total",
         "",
         'Workloads that were booked to kind="other" because of the series limit.',
     ),
-    _counter("self_energy_joules_total", "joules", "Energy allocated to the agent itself."),
-    _counter("checkpoint_errors_total", "", "Checkpoints that could not be written."),
-    _counter("journal_errors_total", "", "Writes to the journal that failed."),
-    _gauge("journal_last_success_timestamp_seconds", "seconds", "When the journal was last written."),
-    _gauge("name_source_up", "", "1 if the last call of a source of workload names worked.", "source"),
-    _counter("name_source_answers_total", "", "Workloads a source of names knew something of.", "source"),
-    _counter("name_source_errors_total", "", "Calls of a source of names that failed.", "source", "reason"),
-    _gauge("config_last_reload_successful", "", "1 if the last reload of the configuration succeeded."),
-    _gauge(
+    counter("self_energy_joules_total", "joules", "Energy allocated to the agent itself."),
+    counter("checkpoint_errors_total", "", "Checkpoints that could not be written."),
+    counter("journal_errors_total", "", "Writes to the journal that failed."),
+    gauge("journal_last_success_timestamp_seconds", "seconds", "When the journal was last written."),
+    gauge("name_source_up", "", "1 if the last call of a source of workload names worked.", "source"),
+    counter("name_source_answers_total", "", "Workloads a source of names knew something of.", "source"),
+    counter("name_source_errors_total", "", "Calls of a source of names that failed.", "source", "reason"),
+    gauge("config_last_reload_successful", "", "1 if the last reload of the configuration succeeded."),
+    gauge(
         "config_last_reload_success_timestamp_seconds",
         "seconds",
         "When the configuration was last reloaded.",
@@ -391,14 +337,14 @@ AGENT = (
 )
 
 STANDARD = (
-    _process("process_cpu_seconds_total", "counter", "seconds", "CPU time the agent used."),
-    _process("process_resident_memory_bytes", "gauge", "bytes", "Resident memory of the agent."),
-    _process("process_virtual_memory_bytes", "gauge", "bytes", "Virtual memory of the agent."),
-    _process(
+    process("process_cpu_seconds_total", "counter", "seconds", "CPU time the agent used."),
+    process("process_resident_memory_bytes", "gauge", "bytes", "Resident memory of the agent."),
+    process("process_virtual_memory_bytes", "gauge", "bytes", "Virtual memory of the agent."),
+    process(
         "process_start_time_seconds", "gauge", "seconds", "When the agent started, since the Unix epoch."
     ),
-    _process("process_open_fds", "gauge", "", "File descriptors the agent has open."),
-    _process("process_max_fds", "gauge", "", "File descriptors the agent may have open."),
+    process("process_open_fds", "gauge", "", "File descriptors the agent has open."),
+    process("process_max_fds", "gauge", "", "File descriptors the agent may have open."),
 )
 
 SECTIONS: tuple[tuple[str, tuple[Family, ...]], ...] = (

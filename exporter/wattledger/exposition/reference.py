@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from .catalogue import SECTIONS, Family
+from .catalogue import SECTIONS
+from .family import Family
 
 _HEAD = """\
 # Metrics

@@ -10,12 +10,15 @@ from collections.abc import Iterable, Mapping
 from operator import attrgetter
 
 from ..model import Cell, Snapshot, Workload, WorkloadRow
-from .catalogue import FAMILIES, IDENTITY, MAX_LABELS, PREFIX, Family
-from .samples import Lines, add_all
+from .catalogue import FAMILIES, IDENTITY
+from .family import MAX_LABELS, PREFIX, Family
+from .lines import Lines
+from .samples import add_all
 from .values import joules, label_pairs, number, seconds
 
 _ENERGY = PREFIX + "workload_energy_joules_total"
 _EMISSIONS = PREFIX + "workload_emissions_grams_total"
+_EMBODIED = PREFIX + "workload_embodied_emissions_grams_total"
 _CPU = PREFIX + "workload_cpu_seconds_total"
 _INFO = PREFIX + "workload_info"
 
@@ -42,6 +45,8 @@ class Renderer:
         lines = Lines()
         add_all(lines, snapshot, self._build, own or {})
         self._add_workloads(lines, snapshot.workloads)
+        if snapshot.embodied_g is None:  # switched off: what was booked before is not shown any more
+            del lines.by_name[_EMBODIED]
         header = _openmetrics_header if openmetrics else _text_header
         parts: list[str] = []
         for family in FAMILIES:
@@ -58,6 +63,7 @@ class Renderer:
         """The hot path: what did not change since the last snapshot is not written again."""
         energy: list[str] = []
         emissions: list[str] = []
+        embodied: list[str] = []
         cpu: list[str] = []
         info: list[str] = []
         held = self._series
@@ -73,16 +79,34 @@ class Renderer:
                 energy.append(series.energy)
             if series.emissions:
                 emissions.append(series.emissions)
+            if series.embodied:
+                embodied.append(series.embodied)
             cpu.append(series.cpu)
             info.append(series.info)
         self._series = kept
-        lines.by_name |= {_ENERGY: energy, _EMISSIONS: emissions, _CPU: cpu, _INFO: info}
+        lines.by_name |= {
+            _ENERGY: energy,
+            _EMISSIONS: emissions,
+            _EMBODIED: embodied,
+            _CPU: cpu,
+            _INFO: info,
+        }
 
 
 class _Series:
     """The lines of one workload, as of the `row` they were last written for."""
 
-    __slots__ = ("_cpu_start", "_identity", "_starts", "cpu", "emissions", "energy", "info", "row")
+    __slots__ = (
+        "_cpu_start",
+        "_identity",
+        "_starts",
+        "cpu",
+        "embodied",
+        "emissions",
+        "energy",
+        "info",
+        "row",
+    )
 
     def __init__(self, workload: Workload, known: Workload) -> None:
         self._identity = _identity(workload)
@@ -94,6 +118,7 @@ class _Series:
         self.cpu = ""
         self.energy = ""
         self.emissions = ""
+        self.embodied = ""
         self.row: WorkloadRow | None = None
 
     def write(self, row: WorkloadRow) -> None:
@@ -111,6 +136,8 @@ class _Series:
                 emissions.append(start[1] + grams)
         self.energy = "\n".join(energy)
         self.emissions = "\n".join(emissions)
+        if row.embodied_g > 0:
+            self.embodied = f"{_EMBODIED}{_braced(self._identity)} {number(row.embodied_g)}"
 
     def _start(self, cell: Cell) -> tuple[str, str]:
         """Write and keep what never changes in the two lines of a cell: all up to the value."""

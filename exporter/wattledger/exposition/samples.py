@@ -5,32 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ..model import BoardRow, ProcessRow, SensorRow, Snapshot, SourceHealth
-from .catalogue import BY_SAMPLE_NAME, MAX_LABELS, PREFIX
-from .values import joules, label_pairs, number, seconds
-
-Pairs = Iterable[tuple[str, str]]
-
-
-class Lines:
-    """Collects the samples of families, keeping those of one family together."""
-
-    def __init__(self) -> None:
-        self.by_name: dict[str, list[str]] = {}
-
-    def add(self, name: str, value: str | None, labels: Pairs = ()) -> None:
-        """Add a sample of the family `name` (without prefix); None is no sample."""
-        if value is not None:
-            self._append(PREFIX + name, value, labels)
-
-    def add_standard(self, name: str, value: str | None) -> None:
-        """Add a sample of an unprefixed family."""
-        if value is not None:
-            self._append(name, value, ())
-
-    def _append(self, sample_name: str, value: str, labels: Pairs) -> None:
-        written = label_pairs(labels, MAX_LABELS)
-        line = f"{sample_name}{{{written}}} {value}" if written else f"{sample_name} {value}"
-        self.by_name.setdefault(sample_name, []).append(line)
+from .carbon_samples import add_carbon
+from .catalogue import BY_SAMPLE_NAME
+from .lines import Lines
+from .values import flag, joules, number, optional, point_in_time, seconds
 
 
 def add_all(lines: Lines, snapshot: Snapshot, build: Mapping[str, str], own: Mapping[str, float]) -> None:
@@ -43,7 +21,7 @@ def add_all(lines: Lines, snapshot: Snapshot, build: Mapping[str, str], own: Map
     _add_gpus(lines, snapshot.sensors)
     _add_boards(lines, snapshot.boards)
     _add_sensors(lines, snapshot.sensors)
-    _add_carbon(lines, snapshot)
+    add_carbon(lines, snapshot)
     lines.add("build_info", "1", build.items())
     _add_name_sources(lines, snapshot.health.name_sources)
     _add_health(lines, snapshot)
@@ -57,11 +35,16 @@ def _add_nodes(lines: Lines, snapshot: Snapshot) -> None:
         component = (("component", row.component),)
         lines.add("node_energy_joules_total", joules(row.energy_uj), component)
         lines.add("node_emissions_grams_total", number(row.emissions_g), component)
-        lines.add("node_power_watts", _optional(row.power_w), component)
+        lines.add("node_market_emissions_grams_total", optional(row.market_g), component)
+        lines.add("node_water_liters_total", optional(row.water_l), component)
+        lines.add("node_power_watts", optional(row.power_w), component)
         source = (*component, ("source", row.idle_source))
-        lines.add("node_idle_power_watts", _optional(row.idle_power_w), source)
+        lines.add("node_idle_power_watts", optional(row.idle_power_w), source)
         lines.add("workload_expired_energy_joules", joules(row.expired_uj), component)
         lines.add("workload_expired_emissions_grams", number(row.expired_g), component)
+    if snapshot.embodied_g is not None:
+        lines.add("node_embodied_emissions_grams_total", number(snapshot.embodied_g))
+        lines.add("workload_expired_embodied_emissions_grams", number(snapshot.expired_embodied_g))
     lines.add("node_info", "1", snapshot.node_info.items())
 
 
@@ -92,8 +75,8 @@ def _add_gpus(lines: Lines, rows: Iterable[SensorRow]) -> None:
 def _add_boards(lines: Lines, boards: Iterable[BoardRow]) -> None:
     for board in boards:
         labels = (("gpu_uuid", board.device),)
-        lines.add("gpu_idle_power_watts", _optional(board.idle_power_w), labels)
-        lines.add("gpu_energy_check_ratio", _optional(board.check_ratio), labels)
+        lines.add("gpu_idle_power_watts", optional(board.idle_power_w), labels)
+        lines.add("gpu_energy_check_ratio", optional(board.check_ratio), labels)
         if board.quality:
             lines.add("gpu_split_info", "1", (*labels, ("quality", board.quality)))
         for instance in board.instances:
@@ -114,7 +97,7 @@ def _add_sensors(lines: Lines, rows: Iterable[SensorRow]) -> None:
         zone = row.zone
         labels = (("sensor", zone.sensor), ("zone_name", zone.name), ("device", zone.device))
         lines.add("sensor_energy_joules_total", joules(row.energy_uj), labels)
-        lines.add("sensor_up", _flag(row.up), labels)
+        lines.add("sensor_up", flag(row.up), labels)
         attributes = () if zone.covers == "gpu" else zone.attributes
         facts = (("method", zone.method), ("covers", zone.covers), *attributes)
         lines.add("sensor_info", "1", (*labels, *facts))
@@ -130,26 +113,10 @@ def _add_sensors(lines: Lines, rows: Iterable[SensorRow]) -> None:
             lines.add(name, str(count), (("sensor", sensor), ("reason", reason)))
 
 
-def _add_carbon(lines: Lines, snapshot: Snapshot) -> None:
-    intensity = snapshot.price.intensity
-    labels = (
-        ("grid_zone", intensity.grid_zone),
-        ("provider", intensity.provider),
-        ("basis", intensity.basis),
-        ("kind", intensity.kind),
-    )
-    name = "grid_carbon_intensity"
-    lines.add(f"{name}_grams_per_kilowatt_hour", number(intensity.grams_per_kwh), labels)
-    lines.add(f"{name}_updated_timestamp_seconds", _time(intensity.updated_ns), labels)
-    lines.add(f"{name}_fallback", _flag(intensity.fallback), labels)
-    lines.add(f"{name}_estimated", _flag(intensity.estimated), labels)
-    lines.add("pue_ratio", number(snapshot.price.pue))
-
-
 def _add_name_sources(lines: Lines, sources: Mapping[str, SourceHealth]) -> None:
     for source, health in sources.items():
         labels = (("source", source),)
-        lines.add("name_source_up", _flag(health.up), labels)
+        lines.add("name_source_up", flag(health.up), labels)
         lines.add("name_source_answers_total", str(health.answers), labels)
         for reason, count in sorted(health.errors.items()):
             lines.add("name_source_errors_total", str(count), (*labels, ("reason", reason)))
@@ -162,23 +129,12 @@ def _add_health(lines: Lines, snapshot: Snapshot) -> None:
     lines.add("sampler_ticks_total", str(health.ticks))
     lines.add("sampler_failures_total", str(health.failures))
     lines.add("sampler_overruns_total", str(health.overruns))
-    lines.add("sampler_last_success_timestamp_seconds", _time(health.last_success_wall_ns))
+    lines.add("sampler_last_success_timestamp_seconds", point_in_time(health.last_success_wall_ns))
     lines.add("series", str(health.series))
     lines.add("series_limited_total", str(health.series_limited))
     lines.add("self_energy_joules_total", joules(health.self_energy_uj))
     lines.add("checkpoint_errors_total", str(health.checkpoint_errors))
-    lines.add("config_last_reload_successful", _flag(health.config_reload_ok))
-    lines.add("config_last_reload_success_timestamp_seconds", _time(health.config_reload_wall_ns))
-
-
-def _optional(value: float | None) -> str | None:
-    return None if value is None else number(value)
-
-
-def _flag(value: bool) -> str:
-    return "1" if value else "0"
-
-
-def _time(wall_ns: int) -> str | None:
-    """Wall time in seconds; 0 means that it never happened."""
-    return seconds(wall_ns) if wall_ns else None
+    lines.add("journal_errors_total", str(health.journal_errors))
+    lines.add("journal_last_success_timestamp_seconds", point_in_time(health.journal_written_wall_ns))
+    lines.add("config_last_reload_successful", flag(health.config_reload_ok))
+    lines.add("config_last_reload_success_timestamp_seconds", point_in_time(health.config_reload_wall_ns))

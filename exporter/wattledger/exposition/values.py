@@ -70,3 +70,18 @@ def _decimal(count: int, unit: int, digits: int) -> str:
     whole, rest = divmod(abs(count), unit)
     sign = "-" if count < 0 else ""
     return f"{sign}{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".")
+
+
+def optional(value: float | None) -> str | None:
+    """A number, or no sample."""
+    return None if value is None else number(value)
+
+
+def flag(value: bool) -> str:
+    """Yes as 1, no as 0."""
+    return "1" if value else "0"
+
+
+def point_in_time(wall_ns: int) -> str | None:
+    """Wall time in seconds; 0 means that it never happened, and is no sample."""
+    return seconds(wall_ns) if wall_ns else None

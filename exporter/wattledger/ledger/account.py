@@ -25,6 +25,7 @@ class Account:
     `workload` carries the identity labels of its energy series, which never change once shown; `info` is
     what is known of it now and may be named differently. `ended_ns` is boot time, None while the
     workload lives; `held_until_ns` likewise, None once its series are shown.
+    `interval_*` are what the last interval added.
     """
 
     uid: int
@@ -32,7 +33,10 @@ class Account:
     info: Workload
     cpu_ns: int = 0
     cells: dict[CellKey, Cell] = field(default_factory=dict)
+    embodied_g: float = 0.0
     interval_uj: int = 0
+    interval_g: float = 0.0
+    interval_embodied_g: float = 0.0
     ended_ns: int | None = None
     held_until_ns: int | None = None
     row: WorkloadRow | None = None
@@ -54,7 +58,7 @@ def dump_account(account: Account) -> list[Any]:
             account.info.facts,
         )
         labels = account.labels = msgspec.Raw(_encoder.encode(named_so))
-    return [labels, account.cpu_ns, account.ended_ns, list(account.cells.values())]
+    return [labels, account.cpu_ns, account.ended_ns, list(account.cells.values()), account.embodied_g]
 
 
 def encode_accounts(accounts: Iterable[Account]) -> msgspec.Raw:
@@ -64,7 +68,7 @@ def encode_accounts(accounts: Iterable[Account]) -> msgspec.Raw:
 
 def load_account(fields: list[Any], uid: int) -> Account:
     """The account that `dump_account` wrote, decoded; its series count as shown."""
-    (kind, id_, name, namespace, pod, container, facts), cpu_ns, ended_ns, cells = fields
+    (kind, id_, name, namespace, pod, container, facts), cpu_ns, ended_ns, cells, embodied_g = fields
     workload = PSEUDO.get(kind) or Workload(
         kind=kind,
         id=id_,
@@ -74,7 +78,7 @@ def load_account(fields: list[Any], uid: int) -> Account:
         container_name=container,
         facts=tuple((key, value) for key, value in facts),
     )
-    account = Account(uid, workload, workload, cpu_ns=cpu_ns, ended_ns=ended_ns)
+    account = Account(uid, workload, workload, cpu_ns=cpu_ns, ended_ns=ended_ns, embodied_g=embodied_g)
     for component, mode, energy_uj, grams in cells:
         account.cells[component, mode] = Cell(component, mode, energy_uj, grams)
     return account

@@ -10,14 +10,15 @@ their names; what accrues meanwhile counts as not shown, like what expired.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import astuple
 from itertools import count
 from typing import Any
 
 import msgspec
 
-from ..model import OTHER, S_NS, Cell, Component, Price, Share, Workload, WorkloadRow
+from ..carbon.pricing import Prices
+from ..model import COMPONENTS, OTHER, S_NS, Cell, Component, Share, Workload, WorkloadRow
 from .account import (
     PSEUDO,
     Account,
@@ -30,21 +31,9 @@ from .account import (
     same_labels,
 )
 from .admission import Admission
+from .totals import NodeTotal, Total
 
 DORMANT_LIMIT = 1000
-
-
-@dataclass(slots=True)
-class Total:
-    """Energy in microjoules and emissions in grams."""
-
-    energy_uj: int = 0
-    emissions_g: float = 0.0
-
-    def add(self, energy_uj: int, emissions_g: float) -> None:
-        """Add to both."""
-        self.energy_uj += energy_uj
-        self.emissions_g += emissions_g
 
 
 class Accounts:
@@ -63,8 +52,9 @@ class Accounts:
         held_kinds: Collection[str] = (),
         hold_ns: int = 0,
     ) -> None:
-        self.node: dict[Component, Total] = {}
+        self.node: dict[Component, NodeTotal] = {}
         self.expired: dict[Component, Total] = {}
+        self.expired_embodied_g = 0.0
         self.limited = 0
         self._series_limit = series_limit
         self._grace_ns = grace_ns
@@ -141,24 +131,35 @@ class Accounts:
                 self._ended[key] = account
         self._admission.clear_queue()
 
-    def book(self, shares: Iterable[Share], cpu_ns: Mapping[Workload, int], price: Price) -> None:
+    def book(
+        self,
+        shares: Iterable[Share],
+        cpu_ns: Mapping[Workload, int],
+        prices: Prices,
+        *,
+        estimated: Collection[Component] = (),
+    ) -> None:
         """Book one interval: each share and each workload's CPU time to exactly one account.
 
-        Emissions are booked at the price of this moment and never changed afterwards.
+        Emissions are booked at the price of the component's interval and never changed afterwards.
+        `estimated` are the components whose energy is an estimate.
         """
         for account in self._touched:
             account.interval_uj = 0
+            account.interval_g = account.interval_embodied_g = 0.0
             account.row = None
         touched = self._touched = []
         opened = self._open
-        grams_per_uj = price.grams_per_uj
+        grams_per_uj = {component: prices.of(component).grams_per_uj for component in COMPONENTS}
         drawn_uj: dict[Component, int] = {}
         for share in shares:
             component, mode, energy_uj = share.component, share.mode, share.energy_uj
             account = opened.get(share.workload.key) or self._account(share.workload)
             if not account.interval_uj:
                 touched.append(account)
+            grams = energy_uj * grams_per_uj[component]
             account.interval_uj += energy_uj
+            account.interval_g += grams
             account.row = None
             key = (component, mode)
             cell = account.cells.get(key)
@@ -166,12 +167,12 @@ class Accounts:
                 cell = Cell(component, mode, 0, 0.0)
                 if share.workload.kind not in PSEUDO:
                     self._cell_keys.add(key)
-            account.cells[key] = Cell(
-                component, mode, cell.energy_uj + energy_uj, cell.emissions_g + energy_uj * grams_per_uj
-            )
+            account.cells[key] = Cell(component, mode, cell.energy_uj + energy_uj, cell.emissions_g + grams)
             drawn_uj[component] = drawn_uj.get(component, 0) + energy_uj
         for component, energy_uj in drawn_uj.items():
-            self._total(self.node, component).add(energy_uj, energy_uj * grams_per_uj)
+            self._node_total(component).book(
+                energy_uj, prices.of(component), estimated=component in estimated
+            )
         crowded = self._admission.crowded
         for workload, used_ns in cpu_ns.items():
             account = opened.get(workload.key) or self._account(workload)
@@ -179,6 +180,25 @@ class Accounts:
             account.cpu_ns += used_ns
             if crowded:
                 self._admission.note(workload.key, used_ns)
+
+    def book_embodied(self, grams: Mapping[Workload, float]) -> None:
+        """Book embodied emissions of the interval that `book` was called for last."""
+        for workload, embodied_g in grams.items():
+            account = self._open.get(workload.key) or self._account(workload)
+            if not account.interval_uj and not account.interval_embodied_g:
+                self._touched.append(account)
+            account.embodied_g += embodied_g
+            account.interval_embodied_g += embodied_g
+            account.row = None
+
+    def touched(self) -> Iterator[Account]:
+        """The accounts to which the last interval booked energy or embodied emissions."""
+        return iter(self._touched)
+
+    def everything(self) -> Iterator[Account]:
+        """All accounts there are, also those that are not shown."""
+        yield from self._open.values()
+        yield from self._dormant.values()
 
     def living(self) -> list[Workload]:
         """The workloads that have not ended."""
@@ -194,10 +214,16 @@ class Accounts:
                     total.add(cell.energy_uj, cell.emissions_g)
         return total
 
+    def embodied_not_shown(self) -> float:
+        """Embodied emissions on workload series that are not shown."""
+        return max(0.0, self.expired_embodied_g) + sum(
+            [account.embodied_g for account in self._held.values()]
+        )
+
     def declare(self, components: Iterable[Component]) -> None:
         """Make node totals of zero for components that can be measured but have not drawn anything yet."""
         for component in components:
-            self._total(self.node, component)
+            self._node_total(component)
 
     def rows(self, interval_ns: int) -> tuple[WorkloadRow, ...]:
         """Every visible account. `interval_ns` is the length of the last interval, for its mean power."""
@@ -215,6 +241,7 @@ class Accounts:
                     account.interval_uj * per_watt,
                     tuple(account.cells.values()),
                     account.info,
+                    account.embodied_g,
                 )
             rows.append(row)
         return tuple(rows)
@@ -231,8 +258,9 @@ class Accounts:
         if self._dormant_dump is None:
             self._dormant_dump = encode_accounts(self._dormant.values())
         return {
-            "node": {key: [total.energy_uj, total.emissions_g] for key, total in self.node.items()},
+            "node": {component: astuple(total) for component, total in self.node.items()},
             "expired": {key: [total.energy_uj, total.emissions_g] for key, total in self.expired.items()},
+            "expired_embodied_g": self.expired_embodied_g,
             "limited": self.limited,
             "open": [dump_account(account) for account in self._open.values()],
             "dormant": self._dormant_dump,
@@ -240,13 +268,15 @@ class Accounts:
 
     def load(self, saved: dict[str, Any], now_ns: int) -> None:
         """Take up a dump, decoded. Workloads count as ended until a scan reports them born again."""
-        node = {component: Total(*pair) for component, pair in saved["node"].items()}
+        node = {component: NodeTotal(*fields) for component, fields in saved["node"].items()}
         expired = {component: Total(*pair) for component, pair in saved["expired"].items()}
+        expired_embodied_g = float(saved["expired_embodied_g"])
         limited = int(saved["limited"])
         opened = [self._load(fields) for fields in saved["open"]]
         dormant = [self._load(fields) for fields in saved["dormant"]]
         # All of it could be understood, so take it up; half of it would not balance.
         self.node, self.expired, self.limited = node, expired, limited
+        self.expired_embodied_g = expired_embodied_g
         for account in opened:
             self._open[account.workload.key] = account
             if account.workload.kind not in PSEUDO:
@@ -312,6 +342,7 @@ class Accounts:
             account.held_until_ns = None
         account.row = None
         account.interval_uj = 0
+        account.interval_g = account.interval_embodied_g = 0.0
         self._move_expired(account, 1)
         self._dormant[key] = account
         self._dormant_dump = None
@@ -320,7 +351,9 @@ class Accounts:
 
     def _move_expired(self, account: Account, sign: int) -> None:
         for cell in account.cells.values():
-            self._total(self.expired, cell.component).add(sign * cell.energy_uj, sign * cell.emissions_g)
+            total = self.expired.setdefault(cell.component, Total())
+            total.add(sign * cell.energy_uj, sign * cell.emissions_g)
+        self.expired_embodied_g += sign * account.embodied_g
 
     def _capacity(self) -> int:
         """How many workloads fit the series limit: two series per energy cell, CPU time, info.
@@ -331,11 +364,10 @@ class Accounts:
         per_workload = 2 * max(1, len(self._cell_keys)) + 2
         return max(1, self._series_limit // per_workload - len(PSEUDO))
 
-    @staticmethod
-    def _total(totals: dict[Component, Total], component: Component) -> Total:
-        total = totals.get(component)
+    def _node_total(self, component: Component) -> NodeTotal:
+        total = self.node.get(component)
         if total is None:
-            total = totals[component] = Total()
+            total = self.node[component] = NodeTotal()
         return total
 
     def _load(self, fields: list[Any]) -> Account:

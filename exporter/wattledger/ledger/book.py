@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from ..attribution import Frame
+from ..carbon.pricing import Prices
 from ..clock import Clock
 from ..idle import Floor, Hour, IdleFloor
 from ..meters import Meters
@@ -73,6 +74,7 @@ class Ledger:
         self._checkpoint = Checkpoint(folder) if folder else None
         self._saved_meters: dict[str, Any] | None = None
         self._self_energy_uj = 0
+        self._resumed_ns: int | None = None
         self._floors_ns = clock.boottime_ns()
         self._broken = False
 
@@ -100,6 +102,7 @@ class Ledger:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             self._checkpoint.reject(repr(error))
             return
+        self._resumed_ns = saved["at_ns"]
         down_ns = self._clock.boottime_ns() - saved["at_ns"]
         log.info("going on from the checkpoint", extra={"down_seconds": round(down_ns / S_NS, 3)})
 
@@ -111,6 +114,11 @@ class Ledger:
         self.processes.configure(top=top, grace_ns=grace_ns)
         self.idle.configure(idle_watts)
 
+    @property
+    def resumed_ns(self) -> int | None:
+        """Boot time of the checkpoint from which this process went on, None where it began anew."""
+        return self._resumed_ns
+
     def take_saved_meters(self) -> dict[str, Any] | None:
         """The meters' part of the checkpoint, once."""
         saved, self._saved_meters = self._saved_meters, None
@@ -120,11 +128,22 @@ class Ledger:
         """Show components that are metered from the start, at zero."""
         self.accounts.declare([*components, *(["other"] if node else [])])  # type: ignore[list-item]
 
-    def book(self, frame: Frame, shares: Sequence[Share], price: Price, self_energy_uj: int) -> None:
-        """Book one frame; what a frame holds is booked exactly once."""
+    def book(
+        self,
+        frame: Frame,
+        shares: Sequence[Share],
+        prices: Prices,
+        *,
+        estimated: Collection[Component] = (),
+        self_energy_uj: int = 0,
+    ) -> None:
+        """Book one frame; what a frame holds is booked exactly once.
+
+        `estimated` are the components whose energy is an estimate.
+        """
         usage = frame.usage
         self.accounts.meet(usage.born, usage.ended, frame.end_ns)
-        self.accounts.book(shares, usage.cpu_ns, price)
+        self.accounts.book(shares, usage.cpu_ns, prices, estimated=estimated)
         self._self_energy_uj += self_energy_uj
         if usage.processes:
             dynamic_uj: dict[tuple[str, str], int] = {}
@@ -132,9 +151,9 @@ class Ledger:
                 if share.mode == "dynamic":
                     key = share.workload.key
                     dynamic_uj[key] = dynamic_uj.get(key, 0) + share.energy_uj
-            self.processes.book(usage.processes, usage.cpu_ns, dynamic_uj, price, frame.end_ns)
+            self.processes.book(usage.processes, usage.cpu_ns, dynamic_uj, prices.now, frame.end_ns)
         else:
-            self.processes.book((), {}, {}, price, frame.end_ns)
+            self.processes.book((), {}, {}, prices.now, frame.end_ns)
 
     def view(self, interval_ns: int) -> View:
         """The account now."""
@@ -146,8 +165,8 @@ class Ledger:
             self_energy_uj=self._self_energy_uj,
         )
 
-    def node_rows(self, frame: Frame, estimated: Iterable[Component]) -> list[NodeRow]:
-        """The node's totals, in component order."""
+    def node_rows(self, frame: Frame, estimated: Collection[Component], price: Price) -> list[NodeRow]:
+        """The node's totals, in component order; market-based emissions and water where they have a price."""
         rows = []
         for component in COMPONENTS:
             total = self.accounts.node.get(component)
@@ -170,6 +189,8 @@ class Ledger:
                     idle_power_w=floor.power_w if floor else None,
                     idle_source=floor.source if floor else "",
                     estimated=component in estimated,
+                    market_g=total.market_g if price.market else None,
+                    water_l=total.water_l if price.wue_l_per_kwh is not None else None,
                 )
             )
         return rows
