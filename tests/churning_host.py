@@ -9,8 +9,9 @@ from pathlib import Path
 
 from tests.known_host import J, KnownHost, KnownNode
 from wattledger.exposition.http import NodeView, make_app
-from wattledger.model import S_NS, Snapshot
+from wattledger.model import S_NS
 from wattledger.settings import ProcessSettings
+from wattledger.snapshot import Snapshot
 
 LIFE_TICKS = 8
 GRACE_TICKS = 4

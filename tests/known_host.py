@@ -16,8 +16,8 @@ from tests.scripted import expired_uj, node_uj, workload_uj
 from wattledger.app import build_sampler
 from wattledger.clock import ManualClock
 from wattledger.hostfs import HostFS
-from wattledger.model import Snapshot
 from wattledger.settings import AttributionSettings, NameSettings, Settings, StorageSettings
+from wattledger.snapshot import Snapshot
 
 J = 1_000_000
 

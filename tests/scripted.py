@@ -12,8 +12,9 @@ from wattledger.idle import IdleFloor
 from wattledger.ledger.accounts import Accounts
 from wattledger.ledger.book import Ledger
 from wattledger.ledger.processes import Processes
-from wattledger.model import Finding, Intensity, Probe, ProcessUse, Reading, Snapshot, Usage, Workload, Zone
+from wattledger.model import Finding, Intensity, Probe, ProcessUse, Reading, Usage, Workload, Zone
 from wattledger.sampler import Policy, Sampler
+from wattledger.snapshot import Snapshot
 
 J = 1_000_000
 S = 1_000_000_000

@@ -23,12 +23,12 @@ from .ledger.book import Ledger
 from .ledger.processes import Processes
 from .logs import configure as configure_logs
 from .loop import SamplerLoop
-from .model import Snapshot
 from .sampler import Policy, Sampler
 from .sensors.base import Sensor
 from .sensors.registry import build_sensors
 from .settings import Settings
 from .simulation.demo import SimulatedNode, simulated_nodes
+from .snapshot import Snapshot
 from .systemd import Notifier
 from .workloads.base import WorkloadSource
 from .workloads.names.base import NAMED_KINDS

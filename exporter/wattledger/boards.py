@@ -8,7 +8,8 @@ from .attribution import Board
 from .gpu.mig import NOBODY
 from .gpu.records import BoardUse
 from .idle import IdleFloor
-from .model import EXITED, UNATTRIBUTED, BoardRow, MigRow, Workload
+from .model import EXITED, UNATTRIBUTED, Workload
+from .snapshot import BoardRow, MigRow
 
 Owners = Callable[[Collection[int]], Mapping[int, Workload]]
 

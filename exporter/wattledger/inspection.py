@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from .app import build_names, build_workloads
 from .clock import Clock, SystemClock
-from .model import Finding, Probe, Reading, SourceHealth, Workload
+from .model import Finding, Probe, Reading, Workload
 from .sensing import FIRST_ZONES_S
 from .sensors.base import Closable, Deferred, Sensor
 from .sensors.cover import Cover, ZoneKey, choose_cover
 from .sensors.registry import build_sensors
 from .settings import Settings
+from .snapshot import SourceHealth
 from .storage import check_storage
 from .workloads.names.base import ASKED_KINDS
 from .workloads.names.service import NameService

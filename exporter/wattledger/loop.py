@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 
 from .clock import Clock
-from .model import S_NS, Snapshot
+from .model import S_NS
 from .sampler import Sampler
+from .snapshot import Snapshot
 
 FRESH_NS = S_NS
 """The published resolution is never finer than a second (PLATYPUS, CVE-2020-8694)."""

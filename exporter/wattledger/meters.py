@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .counters import CounterState, advance
-from .model import S_NS, Calibration, Component, Reading, SensorRow, Zone
+from .model import S_NS, Calibration, Component, Reading, Zone
 from .sensors.cover import Cover, Envelope, ZoneKey
+from .snapshot import SensorRow
 
 
 @dataclass(slots=True)

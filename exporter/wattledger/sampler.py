@@ -20,24 +20,12 @@ from .counters import SUSPEND_TOLERANCE_NS
 from .gpu.records import BoardUse
 from .ledger.book import Ledger
 from .meters import Intake, Meters
-from .model import (
-    EXITED,
-    S_NS,
-    Calibration,
-    Component,
-    FeedHealth,
-    Health,
-    Outlook,
-    Price,
-    Snapshot,
-    Usage,
-    Workload,
-    Zone,
-)
+from .model import EXITED, S_NS, Calibration, Component, FeedHealth, Outlook, Price, Usage, Workload, Zone
 from .sensing import Sensing
 from .sensors.base import Sensor
 from .sensors.cover import Cover
 from .settings import IdlePolicy
+from .snapshot import Health, Snapshot
 from .workloads.base import WorkloadSource
 from .workloads.names.service import NameService
 

@@ -16,11 +16,12 @@ from wattledger.clock import SystemClock
 from wattledger.exposition.http import GZIP_LEVEL
 from wattledger.exposition.own import OwnProcess, build_labels
 from wattledger.exposition.render import Renderer
-from wattledger.model import Price, Probe, Reading, Share, Snapshot, Usage
+from wattledger.model import Price, Probe, Reading, Share, Usage
 from wattledger.sampler import Sampler
 from wattledger.sensors.base import Sensor
 from wattledger.sensors.registry import build_sensors
 from wattledger.settings import Settings
+from wattledger.snapshot import Snapshot
 from wattledger.workloads.scan import HostWorkloads
 
 STAGES = ("meters", "scan", "attribution", "ledger", "checkpoint", "snapshot and rest")

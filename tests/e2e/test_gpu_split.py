@@ -24,9 +24,9 @@ from wattledger.idle import IdleFloor
 from wattledger.ledger.accounts import Accounts
 from wattledger.ledger.book import Ledger
 from wattledger.ledger.processes import Processes
-from wattledger.model import Snapshot
 from wattledger.sampler import Policy, Sampler
 from wattledger.sensors.nvidia import Nvidia
+from wattledger.snapshot import Snapshot
 
 pytestmark = [
     pytest.mark.e2e,

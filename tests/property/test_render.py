@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from tests.snapshots import node_row, sensor_row, snapshot, workload_row
 from wattledger.exposition.render import Renderer
 from wattledger.exposition.values import joules, number, seconds
-from wattledger.model import COMPONENTS, Cell, Workload, Zone
+from wattledger.model import COMPONENTS, Workload, Zone
+from wattledger.snapshot import Cell
 
 # Surrogates and NUL are replaced, which a unit test shows.
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=12)

@@ -24,7 +24,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # An import points to the same row or up; within a row there is no circle.
 ROWS = (
     ("__init__",),
-    ("model", "clock", "hostfs", "errors"),
+    ("model", "snapshot", "clock", "hostfs", "errors"),
     ("settings", "logs", "systemd", "storage"),
     ("gpu",),
     ("counters", "sensors", "workloads", "simulation"),

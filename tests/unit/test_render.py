@@ -26,7 +26,8 @@ from wattledger.exposition.family import MAX_LABELS
 from wattledger.exposition.own import OwnProcess, build_labels
 from wattledger.exposition.render import Renderer
 from wattledger.exposition.values import joules, number, seconds
-from wattledger.model import J_UJ, Cell, Workload, Zone
+from wattledger.model import J_UJ, Workload, Zone
+from wattledger.snapshot import Cell
 
 BUILD = {"version": "0.1.0", "revision": "", "python_version": "3.11.2"}
 OWN = {

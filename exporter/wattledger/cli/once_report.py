@@ -8,7 +8,8 @@ from typing import Any
 
 from ..exposition import amounts
 from ..exposition.catalogue import IDENTITY
-from ..model import J_UJ, S_NS, SensorRow, Snapshot, WorkloadRow
+from ..model import J_UJ, S_NS
+from ..snapshot import SensorRow, Snapshot, WorkloadRow
 from .text_table import columns
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..model import S_NS, BudgetRow, FeedHealth, Intensity, Outlook, Snapshot
+from ..model import S_NS, BudgetRow, FeedHealth, Intensity, Outlook
+from ..snapshot import Snapshot
 from .lines import Lines
 from .values import flag, number, optional, point_in_time, seconds
 

@@ -44,16 +44,20 @@ class Family:
 
 
 def counter(name: str, unit: str, help: str, *labels: str) -> Family:
+    """A counter; its name ends in `_total`."""
     return Family(name=name, type="counter", unit=unit, help=help, labels=labels)
 
 
 def gauge(name: str, unit: str, help: str, *labels: str) -> Family:
+    """A gauge."""
     return Family(name=name, type="gauge", unit=unit, help=help, labels=labels)
 
 
 def info(name: str, help: str, *labels: str, more: str = "") -> Family:
+    """An info series, always 1, whose labels are what it says."""
     return Family(name=name, type="info", unit="", help=help, labels=labels, more=more)
 
 
 def process(name: str, type: FamilyType, unit: str, help: str) -> Family:
+    """A standard process metric, without our prefix."""
     return Family(name=name, type=type, unit=unit, help=help, prefix="")

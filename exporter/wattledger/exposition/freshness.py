@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..clock import Clock
-from ..model import S_NS, Snapshot
+from ..model import S_NS
+from ..snapshot import Snapshot
 
 FRESH_NS = S_NS
 """Age up to which a snapshot is served as it is."""

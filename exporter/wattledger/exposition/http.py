@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ..clock import Clock
 from ..errors import SettingsError
-from ..model import Snapshot
+from ..snapshot import Snapshot
 from . import landing
 from .freshness import Freshness, SnapshotSource, wait_of
 from .messages import Receive, Request, Response, Scope, Send, send_response

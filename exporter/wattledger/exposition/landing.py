@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
 
-from ..model import S_NS, NodeRow, SensorRow, Snapshot, WorkloadRow
+from ..model import S_NS
+from ..snapshot import NodeRow, SensorRow, Snapshot, WorkloadRow
 from . import amounts
 from .catalogue import SECTIONS
 from .page import document, facts, links, table, warning

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from operator import attrgetter
 
-from ..model import Cell, Snapshot, Workload, WorkloadRow
+from ..model import Workload
+from ..snapshot import Cell, Snapshot, WorkloadRow
 from .catalogue import FAMILIES, IDENTITY
 from .family import MAX_LABELS, PREFIX, Family
 from .lines import Lines

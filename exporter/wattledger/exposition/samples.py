@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..model import BoardRow, ProcessRow, SensorRow, Snapshot, SourceHealth
+from ..snapshot import BoardRow, ProcessRow, SensorRow, Snapshot, SourceHealth
 from .carbon_samples import add_carbon
 from .catalogue import BY_SAMPLE_NAME
 from .lines import Lines

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from ..model import EXITED, IDLE, KERNEL, OTHER, UNATTRIBUTED, Cell, Component, Mode, Workload, WorkloadRow
+from ..model import EXITED, IDLE, KERNEL, OTHER, UNATTRIBUTED, Component, Mode, Workload
+from ..snapshot import Cell, WorkloadRow
 
 Key = tuple[str, str]
 CellKey = tuple[Component, Mode]

@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from ..carbon.pricing import Prices
-from ..model import COMPONENTS, OTHER, S_NS, Cell, Component, Share, Workload, WorkloadRow
+from ..model import COMPONENTS, OTHER, S_NS, Component, Share, Workload
+from ..snapshot import Cell, WorkloadRow
 from .account import (
     PSEUDO,
     Account,

@@ -15,16 +15,8 @@ from ..carbon.pricing import Prices
 from ..clock import Clock
 from ..idle import Floor, Hour, IdleFloor
 from ..meters import Meters
-from ..model import (
-    COMPONENTS,
-    S_NS,
-    Component,
-    NodeRow,
-    Price,
-    ProcessRow,
-    Share,
-    WorkloadRow,
-)
+from ..model import COMPONENTS, S_NS, Component, Price, Share
+from ..snapshot import NodeRow, ProcessRow, WorkloadRow
 from .accounts import Accounts
 from .checkpoint import Checkpoint
 from .processes import Processes

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..model import Price, ProcessRow, ProcessUse, Workload
+from ..model import Price, ProcessUse, Workload
+from ..snapshot import ProcessRow
 
 DISPLACE_RATIO = 2.0
 DECAY = 0.8

@@ -15,7 +15,8 @@ from itertools import count
 from typing import NamedTuple
 
 from ...clock import Clock
-from ...model import S_NS, SourceHealth, Workload
+from ...model import S_NS, Workload
+from ...snapshot import SourceHealth
 from .base import ASKED_KINDS, Names, NotYet, Resolver, ResolverError, Subject
 
 log = logging.getLogger(__name__)
