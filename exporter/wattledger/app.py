@@ -23,13 +23,14 @@ from .ledger.book import Ledger
 from .ledger.processes import Processes
 from .logs import configure as configure_logs
 from .loop import SamplerLoop
+from .model import S_NS
 from .sampler import Policy, Sampler
 from .sensors.base import Sensor
 from .sensors.registry import build_sensors
 from .settings import Settings
 from .simulation.demo import SimulatedNode, simulated_nodes
 from .snapshot import Snapshot
-from .systemd import Notifier
+from .systemd import Notifier, listening_sockets, watchdog_interval_ns
 from .workloads.base import WorkloadSource
 from .workloads.names.base import NAMED_KINDS
 from .workloads.names.registry import build_resolvers
@@ -169,6 +170,7 @@ class Agent:
                 "set carbon.intensity.grams_per_kwh to your grid's",
                 extra={"grams_per_kwh": build_source(settings.carbon).at(0).grams_per_kwh},
             )
+        _check_watchdog(settings)
         self._workloads = build_workloads(settings, self._clock)
         sampler = build_sampler(settings, clock=self._clock, workloads=self._workloads)
         announced = threading.Event()
@@ -187,7 +189,7 @@ class Agent:
             app = make_app(
                 {"": NodeView(source=loop)}, clock=self._clock, telemetry_path=settings.web.telemetry_path
             )
-            self._server = Server(app, settings.web.listen_addresses)
+            self._server = Server(app, settings.web.listen_addresses, inherited=listening_sockets())
             where = ", ".join(self._server.urls)
             self._signals(loop)
             loop.start()
@@ -286,6 +288,17 @@ class Agent:
             if names is not None:
                 names.folders = workloads.folders
         return _Change(policy=policy, sensors=sensors, workloads=workloads, names=names, renames=renames)
+
+
+def _check_watchdog(settings: Settings) -> None:
+    """The watchdog is fed after every tick; one that is shorter than two of them ends a healthy agent."""
+    watchdog_ns, interval_ns = watchdog_interval_ns(), settings.sampling.interval_ns
+    if watchdog_ns is not None and watchdog_ns < 2 * interval_ns:
+        log.warning(
+            "the watchdog of the service is shorter than two samples, so that it would end a healthy agent;"
+            " raise WatchdogSec or lower sampling.interval",
+            extra={"watchdog_seconds": watchdog_ns / S_NS, "interval_seconds": interval_ns / S_NS},
+        )
 
 
 def run(load: Callable[[], Settings], *, ready: Callable[[str], None] | None = None) -> int:

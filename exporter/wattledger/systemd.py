@@ -1,4 +1,4 @@
-"""Readiness, status and watchdog messages to systemd, as sd_notify(3) defines them."""
+"""What systemd and the agent tell each other: sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3)."""
 
 from __future__ import annotations
 
@@ -81,3 +81,38 @@ def watchdog_interval_ns(environ: Mapping[str, str] = os.environ, pid: int | Non
     except ValueError:
         return None
     return usec * 1000 if usec > 0 else None
+
+
+FIRST_FD = 3
+MAX_SOCKETS = 64
+
+
+def listening_sockets(
+    environ: Mapping[str, str] = os.environ, pid: int | None = None, first_fd: int = FIRST_FD
+) -> tuple[socket.socket, ...]:
+    """The sockets that systemd bound for this process (socket activation), none where it did not.
+
+    They are made close-on-exec, so that no child inherits them. What is no listening
+    stream socket is left alone. To be called once.
+    """
+    if environ.get("LISTEN_PID") != str(os.getpid() if pid is None else pid):
+        return ()
+    try:
+        count = int(environ.get("LISTEN_FDS", "0"))
+    except ValueError:
+        return ()
+    found = []
+    for fd in range(first_fd, first_fd + min(max(count, 0), MAX_SOCKETS)):
+        try:
+            os.set_inheritable(fd, False)
+            given = socket.socket(fileno=fd)
+            usable = given.type == socket.SOCK_STREAM and given.getsockopt(
+                socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+            )
+        except OSError:
+            continue
+        if usable:
+            found.append(given)
+        else:
+            given.detach()
+    return tuple(found)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wattledger.systemd import Notifier, watchdog_interval_ns
+from wattledger.systemd import Notifier, listening_sockets, watchdog_interval_ns
 
 
 @contextmanager
@@ -105,3 +105,22 @@ def test_a_full_queue_does_not_block_the_sampler(tmp_path: Path) -> None:
 def test_the_watchdog_is_for_the_process_it_names(environ: dict[str, str], interval_ns: int | None) -> None:
     """A child that inherited the variables is not watched; senseless values mean no watchdog."""
     assert watchdog_interval_ns(environ, pid=42) == interval_ns
+
+
+def test_only_listening_sockets_meant_for_this_process_are_taken() -> None:
+    """LISTEN_PID has to be ours; a datagram socket or a closed descriptor among them is left alone."""
+    with socket.create_server(("127.0.0.1", 0)) as bound, socket.socket(type=socket.SOCK_DGRAM) as other:
+        base = 200
+        try:
+            os.dup2(bound.fileno(), base)
+            os.dup2(other.fileno(), base + 1)
+            environ = {"LISTEN_FDS": "3", "LISTEN_PID": "42"}
+            assert listening_sockets(environ, pid=7, first_fd=base) == ()
+            assert listening_sockets({"LISTEN_PID": "7", "LISTEN_FDS": "x"}, pid=7, first_fd=base) == ()
+            (taken,) = listening_sockets(environ, pid=42, first_fd=base)
+            with taken:
+                assert taken.getsockname() == bound.getsockname()
+                assert not taken.get_inheritable()
+            assert os.fstat(base + 1)
+        finally:
+            os.close(base + 1)

@@ -35,6 +35,7 @@ class Server:
     """A web server whose sockets are bound from the start, so that a taken port is an error before any work.
 
     `urls` says where to look, one per address; a wildcard address is shown as localhost.
+    Sockets that are `inherited` (socket activation) are used instead of the addresses.
     Signals are the caller's: `stop()` may be called from a handler.
     """
 
@@ -43,9 +44,10 @@ class Server:
         app: Application,
         listen_addresses: Sequence[str],
         *,
+        inherited: Sequence[socket.socket] = (),
         first_request_s: float = FIRST_REQUEST_S,
     ) -> None:
-        self._sockets = bind_all(listen_addresses)
+        self._sockets = tuple(inherited) or bind_all(listen_addresses)
         self.urls = tuple(_url(bound) for bound in self._sockets)
         config = uvicorn.Config(
             cast("ASGIApplication", app),
@@ -205,6 +207,8 @@ def _advice(failure: OSError | None, port: int) -> str:
 
 
 def _url(bound: socket.socket) -> str:
+    if bound.family == socket.AF_UNIX:
+        return f"unix:{bound.getsockname()}"
     host, port = bound.getsockname()[:2]
     if host in ("::", "0.0.0.0"):
         host = "localhost"
