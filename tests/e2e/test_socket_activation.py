@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -42,6 +43,18 @@ def start(host, log, variables: str, bound: socket.socket | None = None) -> subp
     )
 
 
+def metrics(port: int) -> bytes:
+    """The exposition, as soon as there is a first sample."""
+    for _ in range(100):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            assert error.code == 503
+            time.sleep(0.1)
+    raise AssertionError("not ready within 10 s")
+
+
 def test_inherited_sockets_are_served_and_the_address_is_left_alone(tmp_path):
     """What systemd binds by a socket unit is where the agent listens; its own address is not used."""
     host = KnownHost(tmp_path / "host")
@@ -49,8 +62,7 @@ def test_inherited_sockets_are_served_and_the_address_is_left_alone(tmp_path):
         port = bound.getsockname()[1]
         agent = start(host, log, "LISTEN_FDS=1", bound)
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
-                assert b"wattledger_build_info" in answer.read()
+            assert b"wattledger_build_info" in metrics(port)
         finally:
             agent.terminate()
             agent.wait(10)
