@@ -1,0 +1,1 @@
+"""The bundled tables of figures, as CSV files that name their sources."""
