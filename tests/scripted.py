@@ -163,6 +163,7 @@ class ScriptedNode:
         idle_watts: dict[str, float] | None = None,
         top: int = 0,
         grams_per_kwh: float = 360.0,
+        pricing: Pricing | None = None,
     ) -> None:
         self.clock = ManualClock()
         self.sensor = ScriptedSensor(self.clock, zones)
@@ -174,7 +175,7 @@ class ScriptedNode:
         self.idle = idle
         self.idle_watts = {"cpu": 0.0, "dram": 0.0} if idle_watts is None else idle_watts
         self.top = top
-        self.grams_per_kwh = grams_per_kwh
+        self.pricing = pricing or static_price(grams_per_kwh)
         self.self_cpu_ns = 0
         self.start()
 
@@ -194,7 +195,7 @@ class ScriptedNode:
             ledger=self.ledger,
             policy=Policy(
                 idle=self.idle,
-                pricing=static_price(self.grams_per_kwh),
+                pricing=self.pricing,
             ),
             clock=self.clock,
             self_clock=lambda: self.self_cpu_ns,
