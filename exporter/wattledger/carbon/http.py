@@ -15,6 +15,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
@@ -90,18 +91,21 @@ class HttpGet:
         try:
             connection.request("GET", target, headers=headers, preload_content=False)
             connection.timeout = deadline.left_s()
-            response = connection.getresponse()
-            told = response.headers
-            if response.status in _REDIRECTS:
-                raise _redirected(address, told.get("Location", ""))
-            body = self._body(response, address)
-            return Reply(
-                status=response.status,
-                body=_decoded(body, told.get("Content-Encoding", ""), self._max_bytes, address),
-                retry_after_s=retry_after_s(told.get("Retry-After"), told.get("Date"), self._wall_s()),
-            )
+            with closing(connection.getresponse()) as response:
+                return self._reply(response, address)
         finally:
             connection.close()
+
+    def _reply(self, response: BaseHTTPResponse, address: Address) -> Reply:
+        told = response.headers
+        if response.status in _REDIRECTS:
+            raise _redirected(address, told.get("Location", ""))
+        body = self._body(response, address)
+        return Reply(
+            status=response.status,
+            body=_decoded(body, told.get("Content-Encoding", ""), self._max_bytes, address),
+            retry_after_s=retry_after_s(told.get("Retry-After"), told.get("Date"), self._wall_s()),
+        )
 
     def _open(
         self, address: Address, headers: dict[str, str], deadline: Deadline
@@ -187,7 +191,7 @@ def _date_s(text: str) -> float | None:
 
 
 def _headers_of(request: Request, address: Address) -> dict[str, str]:
-    """What is sent beside the request line; FetchError where a secret could be overheard or cannot be sent."""
+    """What is sent beside the request line; FetchError where a secret could be overheard or not sent."""
     headers = {
         "User-Agent": f"wattledger/{__version__}",
         "Accept": "application/json",
