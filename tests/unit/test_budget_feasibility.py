@@ -23,7 +23,7 @@ def test_the_message_has_the_whole_sum_and_the_ways_out():
     """0.15 kW x 1.2 x 400 g/kWh x 744 h = 53,568 g; 50 kg / 744 h / 480 g/kWh = 140.01 W."""
     assert infeasible(MONTH, IDLE, MARCH) == (
         "budgets: node-month: 150 W idle x PUE 1.2 x 400 g/kWh over 31 d = 53.6 kg,"
-        " more than the limit of 50 kg per month; raise the limit above 53.6 kg,"
+        " more than the limit of 50 kg per month: raise the limit above 53.6 kg,"
         " or bring the idle power below 140 W, or give the budget a select, so that idle power does not count"
     )
 
@@ -105,7 +105,7 @@ def test_the_settings_are_refused_with_every_such_budget():
     small, fine = replace(MONTH, name="small", limit_g=1000.0), replace(MONTH, name="fine", limit_g=60_000.0)
     with pytest.raises(SettingsError) as raised:
         refuse([small, fine, MONTH], IDLE, MARCH)
-    small_line, month_line = str(raised.value).split("\n")
+    small_line, month_line = str(raised.value).split("; ")
     assert small_line.startswith("budgets: small: 150 W")
     assert month_line.startswith("budgets: node-month: 150 W")
     refuse([fine], IDLE, MARCH)

@@ -57,13 +57,18 @@ class _Budget:
 
 @dataclass(slots=True)
 class _Held:
-    """Grams of a workload whose series wait for its name; `until_ns` in the book's own elapsed time."""
+    """Grams of a workload whose series wait for its name; `until_ns` in the book's own elapsed time.
+
+    `names` are the budgets that select `matched`, as which the workload was last looked at.
+    """
 
     workload: Workload
     since_ns: int
     until_ns: int
     operational_g: float = 0.0
     embodied_g: float = 0.0
+    matched: Workload | None = None
+    names: tuple[str, ...] = ()
 
 
 class Budgets:
@@ -102,7 +107,7 @@ class Budgets:
         """
         made = self._make_all(budgets)
         for held in self._held.values():
-            self._release(held, self._latest(held), wall_ns)
+            self._release(held, wall_ns)
         self._held = {}
         self._hold_ns = hold_ns
         self._use(made)
@@ -160,7 +165,9 @@ class Budgets:
                 self._hold(workload, start_wall_ns, operational_g, embodied_g)
                 continue
             if held and workload.key in held:
-                self._release(held.pop(workload.key), workload, end_wall_ns)
+                waited = held.pop(workload.key)
+                waited.workload = workload
+                self._release(waited, end_wall_ns)
             group = recent.get(uid)
             if group is None:
                 group = grouping.number(uid, workload)
@@ -185,7 +192,7 @@ class Budgets:
         """
         more = dict.fromkeys(self._selecting, 0.0)
         for held in self._held.values():
-            for name in self._grouping.selecting(self._latest(held)):
+            for name in self._selecting_now(held):
                 more[name] += self._selecting[name].grams(held.operational_g, held.embodied_g)
         return {
             name: {
@@ -242,14 +249,17 @@ class Budgets:
         held.operational_g += operational_g
         held.embodied_g += embodied_g
 
-    def _latest(self, held: _Held) -> Workload:
-        """What a held workload is known as now, as far as anybody can tell."""
+    def _selecting_now(self, held: _Held) -> tuple[str, ...]:
+        """The budgets that select a held workload by what it is known as now."""
         now = self._known(held.workload.key) if self._known is not None else None
-        return now or held.workload
+        now = now or held.workload
+        if now is not held.matched:
+            held.matched, held.names = now, self._grouping.selecting(now)
+        return held.names
 
-    def _release(self, held: _Held, workload: Workload, end_ns: int) -> None:
-        """Count what was held, over the time it was drawn in, by what the workload is."""
-        names = self._grouping.selecting(workload)
+    def _release(self, held: _Held, end_ns: int) -> None:
+        """Count what was held, over the time it was drawn in."""
+        names = self._selecting_now(held)
         self._add(names, held.since_ns, end_ns, held.operational_g, held.embodied_g)
 
     def _release_due(self, end_ns: int) -> None:
@@ -261,8 +271,7 @@ class Budgets:
             if place < crowd or held.until_ns <= self._elapsed_ns
         ]
         for key in due:
-            held = self._held.pop(key)
-            self._release(held, self._latest(held), end_ns)
+            self._release(self._held.pop(key), end_ns)
 
 
 def fingerprint(budget: BudgetSettings) -> str:

@@ -57,15 +57,15 @@ def infeasible(budget: BudgetSettings, idle: Idle, wall_ns: int) -> str | None:
     ways.append("give the budget a select, so that idle power does not count")
     return (
         f"budgets: {budget.name}: {sum_} = {_mass(_up(floor_g))}, more than the limit of"
-        f" {_mass(budget.limit_g)} per {budget.period}; {', or '.join(ways)}"
+        f" {_mass(budget.limit_g)} per {budget.period}: {', or '.join(ways)}"
     )
 
 
 def refuse(budgets: Sequence[BudgetSettings], idle: Idle, wall_ns: int) -> None:
-    """For idle floors known at start or reload: raises SettingsError that tells of every such budget."""
+    """For idle floors known at start or reload: raises SettingsError, whose one line tells of every such budget."""
     reasons = [reason for budget in budgets if (reason := infeasible(budget, idle, wall_ns)) is not None]
     if reasons:
-        raise SettingsError("\n".join(reasons))
+        raise SettingsError("; ".join(reasons))
 
 
 class Doubts:
