@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
+from ..errors import SettingsError
 from ..model import S_NS, Calibration
 
 _UNITS_NS = {
@@ -22,8 +23,13 @@ _UNITS_NS = {
     "w": 7 * 86400 * S_NS,
 }
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
+_LONGEST_DURATION = 40
 _NAME = re.compile(r"[A-Za-z0-9._/-]{1,317}")
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[^\s:\[\]]*):(\d{1,5})", re.ASCII)
+
+
+class UnfitError(ValueError):
+    """A text is not accepted, for the reason in the message, which stands in place of the text."""
 
 
 class Kind(Protocol):
@@ -46,10 +52,29 @@ class Kind(Protocol):
         """Whether several may be given: the flag repeatedly, as a YAML list, or separated by commas."""
 
     def parse(self, text: str) -> Any:
-        """The value that `text` stands for; raises ValueError when it is not accepted."""
+        """The value that `text` stands for; raises ValueError (or UnfitError) when it is not accepted."""
 
     def show(self, value: Any) -> str:
         """The text that `parse` reads back as `value`."""
+
+
+def read_text(kind: Kind, text: str, origin: str) -> Any:
+    """The value that `text` stands for.
+
+    Raises SettingsError, which begins with `origin` and says what is accepted.
+    """
+    try:
+        return kind.parse(text)
+    except UnfitError as error:
+        raise SettingsError(f"{origin}: {error}; give {kind.accepts}") from None
+    except (ValueError, OverflowError):
+        raise SettingsError(f"{origin}: {quoted(text)} is not accepted; give {kind.accepts}") from None
+
+
+def quoted(text: str) -> str:
+    """A text of any length as one short piece of a line."""
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    return '"' + shown.encode("unicode_escape").decode("ascii") + '"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +107,7 @@ class Duration:
 
 def duration_ns(text: str) -> int:
     """Nanoseconds of a duration such as `1h30m`; raises ValueError for anything else."""
-    parts = _DURATION_PART.findall(text)
+    parts = _DURATION_PART.findall(text) if len(text) <= _LONGEST_DURATION else []
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(text)
     return int(sum(Decimal(number) * _UNITS_NS[unit] for number, unit in parts))

@@ -13,9 +13,7 @@ from ..sensors.cpu_curves import CpuCurves
 from ..sensors.registry import COLLECTORS
 from ..settings import (
     AttributionSettings,
-    CarbonSettings,
     EstimateSettings,
-    IntensitySettings,
     KubeletSettings,
     LogSettings,
     NameSettings,
@@ -26,8 +24,13 @@ from ..settings import (
     StorageSettings,
     WebSettings,
 )
+from .carbon_checks import check_carbon
+from .carbon_options import refused_keys
+from .carbon_settings import budget_settings, carbon_settings
+from .kinds import read_text
 from .option import Option
 from .options import CONFIG_FILE, options
+from .structured_part import Structure
 from .yaml_file import Given, read_file
 
 
@@ -42,7 +45,7 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str]) -> Setti
     by_layer = (_flags(table, flags), _environment(table, environ))
     config_file = flags.get(CONFIG_FILE.key) or environ.get(CONFIG_FILE.environment) or None
     in_file = {key: option for key, option in table.items() if option.in_file}
-    from_file = read_file(config_file, in_file) if config_file else {}
+    from_file = read_file(config_file, in_file, refused_keys()) if config_file else {}
     given: dict[str, Given] = {**from_file, **by_layer[1], **by_layer[0]}
     if "storage.path" not in given and (state := _state_directory(environ)):
         given["storage.path"] = Given(state, "$STATE_DIRECTORY")
@@ -71,12 +74,9 @@ def _state_directory(environ: Mapping[str, str]) -> str:
 
 
 def _parse(option: Option, given: Given) -> Any:
-    try:
-        return option.kind.parse(given.text)
-    except (ValueError, OverflowError):
-        shown = given.text if len(given.text) <= 60 else given.text[:57] + "..."
-        quoted = '"' + shown.encode("unicode_escape").decode("ascii") + '"'
-        raise SettingsError(f"{given.origin}: {quoted} is not accepted; give {option.kind.accepts}") from None
+    if isinstance(option.kind, Structure) and given.part is not None:
+        return option.kind.read(given.part)
+    return read_text(option.kind, given.text, given.origin)
 
 
 def _check_roots(given: Mapping[str, Given]) -> None:
@@ -91,12 +91,7 @@ def _check_roots(given: Mapping[str, Given]) -> None:
 
 def _check_together(given: Mapping[str, Given], values: Mapping[str, Any]) -> None:
     """The rules that need more than one value, and those that a table of the sensors knows."""
-    provider = values["carbon.intensity.provider"]
-    if provider == "static" and values["carbon.intensity.grams_per_kwh"] is None:
-        origin = given["carbon.intensity.provider"].origin
-        raise SettingsError(
-            f"{origin}: static needs carbon.intensity.grams_per_kwh as well, a number from 0 to 5000 grams"
-        )
+    check_carbon(given, values)
     name = values["sensors.estimate.microarchitecture"]
     if name is not None:
         try:
@@ -115,8 +110,6 @@ def _check_together(given: Mapping[str, Given], values: Mapping[str, Any]) -> No
 
 
 def _build(values: Mapping[str, Any], given: Mapping[str, Given], config_file: str | None) -> Settings:
-    grams_per_kwh = values["carbon.intensity.grams_per_kwh"]
-    provider = values["carbon.intensity.provider"]
     return Settings(
         config_file=config_file,
         paths=HostFS(
@@ -167,15 +160,8 @@ def _build(values: Mapping[str, Any], given: Mapping[str, Given], config_file: s
                 labels=values["names.kubelet.labels"],
             ),
         ),
-        carbon=CarbonSettings(
-            pue=values["carbon.pue"],
-            intensity=IntensitySettings(
-                provider=provider or ("static" if grams_per_kwh is not None else None),
-                grams_per_kwh=grams_per_kwh,
-                grid_zone=values["carbon.intensity.grid_zone"] or "",
-                basis=values["carbon.intensity.basis"],
-            ),
-        ),
+        carbon=carbon_settings(values),
+        budgets=budget_settings(values),
         web=WebSettings(
             listen_addresses=values["web.listen_address"], telemetry_path=values["web.telemetry_path"]
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..model import COMPONENTS
 from ..sensors.registry import COLLECTORS
 from ..settings import Settings
+from .carbon_options import carbon_options
 from .kinds import Addresses, Calibrations, Choice, Duration, Integer, Names, Number, Switch, Text
 from .option import Option
 
@@ -48,7 +49,7 @@ def options() -> tuple[Option, ...]:
             key="storage.retention",
             kind=Duration("1d", "3650d", "400d"),
             default=d.storage.retention_ns,
-            help="How long energy history is kept in the state directory; none is written yet.",
+            help="How long energy history is kept in the state directory.",
             flag="storage.retention",
         ),
         Option(
@@ -142,43 +143,7 @@ def options() -> tuple[Option, ...]:
             default_note="by the micro-architecture",
         ),
         *name_options(),
-        Option(
-            key="carbon.pue",
-            kind=Number(1, 5),
-            default=d.carbon.pue,
-            help="Power usage effectiveness of the site; multiplies the grams.",
-            flag="carbon.pue",
-        ),
-        Option(
-            key="carbon.intensity.provider",
-            kind=Choice(("static",)),
-            default=d.carbon.intensity.provider,
-            help="Source of the grid's carbon intensity.",
-            default_note="static where `grams_per_kwh` is given, else the world average",
-        ),
-        Option(
-            key="carbon.intensity.grams_per_kwh",
-            kind=Number(0, 5000, "grams"),
-            default=d.carbon.intensity.grams_per_kwh,
-            help="Carbon intensity of the grid, in grams of CO2e per kWh.",
-            flag="carbon.intensity",
-            default_note="the world average, with a warning",
-        ),
-        Option(
-            key="carbon.intensity.grid_zone",
-            kind=Text("a zone such as DE or US-CAL-CISO", r"[A-Za-z0-9_.-]{1,64}"),
-            default=None,
-            help="Name of the grid zone, shown as a label.",
-            flag="carbon.grid-zone",
-            default_note="none",
-        ),
-        Option(
-            key="carbon.intensity.basis",
-            kind=Choice(("lifecycle", "direct")),
-            default=d.carbon.intensity.basis,
-            help="What the given intensity counts, shown as a label.",
-            flag="carbon.basis",
-        ),
+        *carbon_options(),
         Option(
             key="web.listen_address",
             kind=Addresses(),

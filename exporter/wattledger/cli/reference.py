@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from .carbon_options import ROLES
+from .carbon_reference import BUDGETS, EMBODIED, SITE, role_text
 from .option import Option
 from .options import CONFIG_FILE, options
 
@@ -24,6 +26,7 @@ SIGHUP reads the settings file again; a file that cannot be used leaves the old 
 Paths, storage and the web address take a restart.
 
 Durations are written `500ms`, `5s`, `15m`, `1h30m`, `400d` or `2w`.
+Masses are written `500 g`, `50 kg`, `1.5 t` or `1.5 Mg`, and dates `2024-05-01`.
 
 ## Example
 
@@ -38,7 +41,13 @@ sensors:
   estimate: {microarchitecture: sapphire-rapids}
 carbon:
   pue: 1.2
-  intensity: {grams_per_kwh: 250, grid_zone: DE}
+  timezone: Europe/Berlin
+  intensity: {provider: energy-charts, grid_zone: DE}
+  fallback: {provider: table, grid_zone: DE}
+  embodied: {total: 1200 kg, in_service: 2024-05-01}
+budgets:
+  - {name: node-month, period: month, limit: 50 kg}
+  - {name: ml-day, period: day, limit: 2 kg, select: {pod_namespace: ml}}
 web: {listen_address: ["127.0.0.1:19190"]}
 log: {format: json}
 ```
@@ -51,6 +60,12 @@ _SECTIONS = {
     "sensors": "Sensors",
     "names": "Names",
     "carbon": "Carbon",
+    "carbon.intensity": "Grid intensity",
+    "carbon.fallback": "Fallback",
+    "carbon.market": "Market-based intensity",
+    "carbon.signal": "Signal",
+    "carbon.embodied": "Embodied emissions",
+    "budgets": "Budgets",
     "web": "Web",
     "log": "Log",
     "path": "Host paths",
@@ -59,12 +74,24 @@ _SECTIONS = {
 
 
 def markdown() -> str:
-    """The reference page, one section per top-level key."""
+    """The reference page, one section per part of the settings."""
+    texts = {"carbon": SITE, "carbon.embodied": EMBODIED, "budgets": BUDGETS}
+    texts |= {f"carbon.{role}": role_text(role) for role in ROLES}
+    # The other sources have the settings of the first, and their texts name them.
+    short = {f"carbon.{role}" for role in ROLES if role != "intensity"}
     parts = [_HEAD]
     for section, title in _SECTIONS.items():
-        parts.append(f"\n## {title}\n")
-        parts += [_entry(option) for option in (*options(), CONFIG_FILE) if option.section == section]
+        parts.append(f"\n## {title}\n{texts.get(section, '')}")
+        if section not in short:
+            parts += [_entry(option) for option in (*options(), CONFIG_FILE) if _section(option) == section]
     return "".join(parts)
+
+
+def _section(option: Option) -> str:
+    """The longest name of a section that the key begins with."""
+    words = option.key.split(".")
+    names = [".".join(words[:count]) for count in range(len(words), 0, -1)]
+    return next(name for name in names if name in _SECTIONS)
 
 
 def _entry(option: Option) -> str:
