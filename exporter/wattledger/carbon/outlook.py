@@ -11,6 +11,8 @@ HORIZON_HOURS = (1, 3, 6, 12, 24)
 WINDOW_HOURS = (1, 2, 4, 8)
 AHEAD_NS = 24 * HOUR_NS
 BEHIND_NS = 168 * HOUR_NS
+CURRENT_NS = HOUR_NS
+"""How long the last known value stands for the present, where a source is late."""
 
 
 def outlook(series: Series | None, now_ns: int, ranker: Ranker) -> Outlook | None:
@@ -18,13 +20,14 @@ def outlook(series: Series | None, now_ns: int, ranker: Ranker) -> Outlook | Non
 
     `series` should reach from `now_ns - BEHIND_NS` to `now_ns + AHEAD_NS` as far as that is known, and
     `ranker` is the same one every time: it remembers the state. A window lies within the next 24 hours; it is
-    left out where none of its duration is known, or where the same time from now on is not known.
+    left out where none of its duration is known, or where the same time from now on is not known. The state
+    is unknown where there is no value for now, nor one that ended less than an hour ago.
     Of percentiles there are no means, and the windows hold means of percentiles (`unit` says so).
     """
     if series is None or not series.points:
         return None
     course = Course(series.points)
-    now = series.at(now_ns)
+    now = _present(series, now_ns)
     means = {hours: course.mean(now_ns, now_ns + hours * HOUR_NS) for hours in HORIZON_HOURS}
     windows = [_window(course, hours * HOUR_NS, now_ns) for hours in WINDOW_HOURS]
     return Outlook(
@@ -35,6 +38,12 @@ def outlook(series: Series | None, now_ns: int, ranker: Ranker) -> Outlook | Non
         state=ranker.settle(now_ns, _rank(series, now, now_ns)),
         unit=series.unit,
     )
+
+
+def _present(series: Series, now_ns: int) -> Point | None:
+    """The point that stands for now."""
+    point = series.before(now_ns)
+    return point if point is not None and now_ns < point.end_ns + CURRENT_NS else None
 
 
 def _window(course: Course, duration_ns: int, now_ns: int) -> Window | None:

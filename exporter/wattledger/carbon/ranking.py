@@ -57,9 +57,9 @@ class Ranker:
     """Turns ranks into a state that does not flicker.
 
     Green is entered at a rank of 0.33 and left above 0.40, red entered at 0.67 and left below 0.60, and a
-    state holds for 15 minutes at least. Without a rank the state is unknown at once; it is known again as soon
-    as there is a rank, and then goes on from the state before. One that has just been made (a restart) takes
-    the state of its first rank.
+    state holds for 15 minutes at least. Without a rank the state is unknown at once; it is known again as
+    soon as there is a rank, and then goes on from the state before. One that has just been made (a restart)
+    takes the state of its first rank.
     """
 
     def __init__(self) -> None:

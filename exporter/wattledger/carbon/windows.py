@@ -41,6 +41,11 @@ class Course:
             if self._ends[index] == self._starts[index + 1]:
                 self._known_until[index] = self._known_until[index + 1]
 
+    @property
+    def end_ns(self) -> int:
+        """The end of the last point, 0 where there is none."""
+        return self._ends[-1] if self._ends else 0
+
     def known_until(self, at_ns: int) -> int | None:
         """The end of the gapless stretch that a moment lies in, None in a gap and beyond the ends."""
         index = bisect_right(self._starts, at_ns) - 1
