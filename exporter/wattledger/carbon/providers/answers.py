@@ -57,7 +57,7 @@ def check_status(reply: Reply, *, service: str, zones: str, keyed: bool) -> None
 
 
 def decode(body: bytes, shape: type[T], *, service: str) -> T:
-    """JSON as `shape`, unknown fields left alone; FetchError `bad_data` where it is none, or another shape."""
+    """JSON as `shape`, unknown fields left alone; FetchError `bad_data` for anything else."""
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

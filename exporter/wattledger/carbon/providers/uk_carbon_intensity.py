@@ -100,7 +100,7 @@ class UkCarbonIntensity:
         return self._ask(get, f"intensity/{span}", _National).data
 
     def _ask(self, get: Get, path: str, shape: type[T]) -> T:
-        request = Request(url=f"{self._url}/{path}", headers={"Accept": "application/json"})
+        request = Request(url=f"{self._url}/{path}")
         return ask(get, request, shape, service=_SERVICE, zones=FACTS.zones, keyed=False)
 
 
