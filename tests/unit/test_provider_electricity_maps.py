@@ -38,7 +38,10 @@ class Troubled(HttpGet):
 
     def __call__(self, request):
         self._service.fault = self._fault if request.url.endswith(self._path) else None
-        return super().__call__(request)
+        try:
+            return super().__call__(request)
+        finally:
+            self._service.fault = None
 
 
 def reason_of(made, now_ns=NOW_NS):
