@@ -101,7 +101,8 @@ def split(
 def _exactly(grams: float, parts: Mapping[Workload, float]) -> dict[Workload, float]:
     """`grams` times each part, in whole units of the last place of `grams`, and the rest to `IDLE`.
 
-    In these units every sum of shares is an integer below 2**53, so none is rounded.
+    In these units every sum of shares is an integer below 2**53, so none is rounded. A rest that is nothing
+    but what rounding down left over goes to the last workload.
     """
     unit = math.ulp(grams)
     rest = whole = int(grams / unit)
@@ -111,6 +112,9 @@ def _exactly(grams: float, parts: Mapping[Workload, float]) -> dict[Workload, fl
         if units > 0:
             shares[workload] = units * unit
             rest -= units
-    if rest > 0:
+    if rest <= len(parts) + 1 and shares:
+        last = next(reversed(shares))
+        shares[last] += rest * unit
+    elif rest > 0:
         shares[IDLE] = rest * unit
     return shares
