@@ -35,10 +35,14 @@ class Address:
             return False
 
     @property
+    def authority(self) -> str:
+        """Host and port."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def url(self) -> str:
         """All of it again, as a forwarding proxy is asked."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}:{self.port}{self.target}"
+        return f"{'https' if self.tls else 'http'}://{self.authority}{self.target}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import re
 import socket
 import ssl
 
@@ -57,7 +56,4 @@ def _of_socket(error: BaseException) -> tuple[str, str] | None:
         return "connect", "closed the connection without an answer"
     if isinstance(error, OSError) and error.errno:
         return "connect", error.strerror or "the connection failed"
-    if isinstance(error, OSError) and str(error).startswith("Tunnel connection failed"):
-        status = re.search(r"\b\d{3}\b", str(error))
-        return "connect", f"the proxy opened no tunnel (HTTP {status[0] if status else 'error'})"
     return None

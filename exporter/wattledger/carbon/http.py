@@ -1,12 +1,14 @@
 """One GET over HTTP: bounded in time and size, verified, and silent about what it carries.
 
 The words of an error name the host and the path, never the query, a header or a credential, and no error
-refers to the one it was made from: those hold requests.
+refers to the one it was made from: those hold requests. That is why this is http.client: urllib3 logs the
+whole URL of an answer whose head is damaged.
 """
 
 from __future__ import annotations
 
 import base64
+import http
 import http.client
 import os
 import re
@@ -19,12 +21,8 @@ from contextlib import closing
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
-from urllib3.response import BaseHTTPResponse
-
 from .. import __version__
-from .address import Address, address_of, proxy_for
+from .address import Address, Proxy, address_of, proxy_for
 from .deadline import Deadline
 from .failures import explain
 from .fetch import FetchError, Reply, Request
@@ -80,23 +78,28 @@ class HttpGet:
                     return reply
             except FetchError as error:
                 failure = error
-            except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            except (http.client.HTTPException, OSError, ValueError) as error:
                 failure = explain(error, address.label)
             if deadline.passed:
                 failure = deadline.error(address.label)
         raise failure  # here, where there is no other error that it could refer to
 
     def _exchange(self, address: Address, headers: dict[str, str], deadline: Deadline) -> Reply:
-        connection, target = self._open(address, headers, deadline)
+        proxy = proxy_for(address, self._environ)
+        context = self._context(address) if address.tls else None
+        target = address.target
+        if proxy is not None and not address.tls:
+            target = address.url
+            headers = {**headers, **proxy.headers}
+        connection = _Connection(address, proxy, context, deadline)
         try:
-            connection.request("GET", target, headers=headers, preload_content=False)
-            connection.timeout = deadline.left_s()
+            connection.request("GET", target, headers=headers)
             with closing(connection.getresponse()) as response:
                 return self._reply(response, address)
         finally:
             connection.close()
 
-    def _reply(self, response: BaseHTTPResponse, address: Address) -> Reply:
+    def _reply(self, response: http.client.HTTPResponse, address: Address) -> Reply:
         told = response.headers
         if response.status in _REDIRECTS:
             raise _redirected(address, told.get("Location", ""))
@@ -107,63 +110,71 @@ class HttpGet:
             retry_after_s=retry_after_s(told.get("Retry-After"), told.get("Date"), self._wall_s()),
         )
 
-    def _open(
-        self, address: Address, headers: dict[str, str], deadline: Deadline
-    ) -> tuple[HTTPConnection, str]:
-        """A connection that is yet to be made, and what to ask of it."""
-        proxy = proxy_for(address, self._environ)
-        host, port = (proxy.host, proxy.port) if proxy else (address.host, address.port)
-        if not address.tls:
-            plain = _Plain(host, port, timeout=deadline.left_s())
-            plain.deadline = deadline
-            if proxy is None:
-                return plain, address.target
-            headers.update(proxy.headers)
-            return plain, address.url
-        secure = _Secure(host, port, timeout=deadline.left_s(), ssl_context=self._context(address))
-        secure.deadline = deadline
-        if proxy is not None:
-            secure.set_tunnel(address.host, address.port, headers=proxy.headers, scheme="http")
-        return secure, address.target
-
     def _context(self, address: Address) -> ssl.SSLContext:
         try:
-            return ssl.create_default_context(cafile=self._ca_file)
+            context = ssl.create_default_context(cafile=self._ca_file)
+            context.set_alpn_protocols(["http/1.1"])
+            return context
         except ssl.SSLError:
             why = "not a PEM file of certificates"
         except OSError as error:
             why = error.strerror or "cannot be read"
         raise FetchError("tls", f"{address.label}: ca_file {self._ca_file}: {why}")
 
-    def _body(self, response: BaseHTTPResponse, address: Address) -> bytes:
+    def _body(self, response: http.client.HTTPResponse, address: Address) -> bytes:
         """The body as it was sent."""
         parts: list[bytes] = []
         size = 0
         while size <= self._max_bytes:
-            part = response.read(_CHUNK, decode_content=False)
+            part = response.read(_CHUNK)
             if not part:
-                return b"".join(parts)
+                break
             parts.append(part)
             size += len(part)
-        raise _too_large(address, self._max_bytes)
+        if size > self._max_bytes:
+            raise _too_large(address, self._max_bytes)
+        if response.length:  # what the head promised and did not come
+            raise FetchError("connect", f"{address.label}: the answer is cut off")
+        return b"".join(parts)
 
 
-class _Plain(HTTPConnection):
-    """A connection whose socket the deadline opens and ends."""
+class _Connection(http.client.HTTPConnection):
+    """To an address, through a proxy and under TLS where they are given; the deadline opens and ends it."""
 
-    deadline: Deadline
+    def __init__(
+        self, address: Address, proxy: Proxy | None, context: ssl.SSLContext | None, deadline: Deadline
+    ) -> None:
+        super().__init__(address.host, address.port)
+        if address.tls:
+            self.default_port = http.client.HTTPS_PORT
+        self._address = address
+        self._proxy = proxy
+        self._context = context
+        self._deadline = deadline
 
-    def _new_conn(self) -> socket.socket:
-        return self.deadline.connect(self.host, self.port)
+    def connect(self) -> None:
+        near = self._proxy or self._address
+        self.sock = self._deadline.connect(near.host, near.port)
+        if self._context is None:
+            return
+        if self._proxy is not None:
+            self._open_tunnel(self.sock, self._proxy)
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._address.host)
 
-
-class _Secure(HTTPSConnection):
-    """The same under TLS."""
-
-    deadline: Deadline
-
-    def _new_conn(self) -> socket.socket:
-        return self.deadline.connect(self.host, self.port)
+    def _open_tunnel(self, sock: socket.socket, proxy: Proxy) -> None:
+        """CONNECT, RFC 9110 section 9.3.6."""
+        host = self._address.authority
+        lines = (
+            f"CONNECT {host} HTTP/1.1",
+            f"Host: {host}",
+            *(f"{k}: {v}" for k, v in proxy.headers.items()),
+        )
+        sock.sendall("\r\n".join((*lines, "", "")).encode("ascii"))
+        with closing(http.client.HTTPResponse(sock, method="CONNECT")) as reply:
+            reply.begin()
+            if reply.status != http.HTTPStatus.OK:
+                why = f"the proxy opened no tunnel (HTTP {reply.status})"
+                raise FetchError("connect", f"{self._address.label}: {why}")
 
 
 def retry_after_s(value: str | None, server_date: str | None, now_s: float) -> float | None:

@@ -39,7 +39,7 @@ class CarbonWatch:
     """Refreshes feeds when they are due, and remakes the outlook after each and every minute.
 
     Everything readable is one reference to something immutable, for any thread. A refresh that takes long
-    delays the other feeds by as much, and no reader.
+    holds up the other feeds, and no reader.
 
     An exception that no feed should raise is a defect. It ends the thread, which `threading.excepthook` shows,
     and another one takes its place: the feed, or the outlook, that raised it counts as down and rests for an
