@@ -1,0 +1,337 @@
+"""Reads a journal: sums and hours by workload, namespace, user or component, with what backs them up.
+
+All spans are wall time in nanoseconds and mean the whole UTC hours that begin inside them: `start_ns` itself
+is inside, `end_ns` is not. Energies are exact integers; grams are sums of integer nanograms.
+"""
+
+# ruff: noqa: S608 - queries are put together from names in this file, values are always bound
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from ..errors import StorageError
+from ..model import Component, Mode, Workload
+from .journal_file import address, fallback_name
+from .journal_marks import node_sum
+from .journal_records import NodeSum
+from .journal_rows import By, GroupSum, HourCover, SourceSum
+from .journal_schema import APPLICATION_ID, COMPONENT_OF, HOUR_NS, MODE_OF, NODE_COLUMNS, STEPS
+
+BUSY_S = 5.0
+CHUNK_HOURS = 24
+"""Hours are fetched by the day: a slow consumer then holds neither memory nor the write-ahead log."""
+
+_GROUPS: dict[By, str] = {
+    "workload": "workload.id",
+    "kind": "workload.kind",
+    "namespace": "workload.pod_namespace",
+    "user": "workload.user",
+    "account": "workload.account",
+}
+_WORKLOAD = "kind, ident, name, pod_namespace, pod_name, container_name, facts"
+_NODE_NAMES = ", ".join(NODE_COLUMNS)
+_NODE_SUMS = ", ".join(f"sum({column})" for column in NODE_COLUMNS)
+
+
+class JournalReader:
+    """An open journal; a context manager. Every method raises StorageError when the file cannot be read.
+
+    `complete` is False when a write-ahead log beside the file could not be used, so that the newest hours
+    may be missing. Groups come in no order.
+    """
+
+    def __init__(self, path: str, connection: sqlite3.Connection, *, complete: bool) -> None:
+        self.path = path
+        self.complete = complete
+        self._connection = connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._connection.close()
+
+    def span(self) -> tuple[int, int] | None:
+        """Where the first hour begins and the last one ends, None in an empty journal."""
+        tables = ("hour_cover", "hour_node", "hour_energy")
+        ends = " UNION ALL ".join(
+            f"SELECT {end}(hour) FROM {table}" for table in tables for end in ("min", "max")
+        )
+        first, last = self._rows(
+            f"SELECT min(hour), max(hour) FROM (SELECT 0 AS hour WHERE 0 UNION ALL {ends})"
+        )[0]
+        return None if first is None else (first * HOUR_NS, (last + 1) * HOUR_NS)
+
+    def written_wall_ns(self) -> int:
+        """The wall time of the newest batch, 0 if there is none."""
+        return int(self._rows("SELECT max(wall_ns) FROM boot")[0][0] or 0)
+
+    def workloads(self) -> dict[int, Workload]:
+        """Every workload the journal knows, by its number in the file."""
+        return {row[0]: _workload(row[1:]) for row in self._rows(f"SELECT id, {_WORKLOAD} FROM workload")}
+
+    def totals(self, start_ns: int, end_ns: int, *, by: By = "workload") -> list[GroupSum]:
+        """The sums of each group over a span."""
+        first, last = _hours(start_ns, end_ns)
+        return [group for _, group in self._sums(first, last, by, hourly=False)]
+
+    def hours(self, start_ns: int, end_ns: int, *, by: By = "workload") -> Iterator[GroupSum]:
+        """The sums of each group in each hour, hours in order; a day at a time is held in memory."""
+        first, last = _hours(start_ns, end_ns)
+        for start in self._chunks(first, last):
+            chunk = self._sums(start, min(last, start + CHUNK_HOURS), by, hourly=True)
+            chunk.sort(key=lambda item: item[0])
+            for _, group in chunk:
+                yield group
+
+    def nodes(self, start_ns: int, end_ns: int) -> dict[Component, NodeSum]:
+        """The node's sums over a span, by component."""
+        rows = self._rows(
+            f"SELECT component, {_NODE_SUMS} FROM hour_node WHERE hour >= ? AND hour < ? GROUP BY component",
+            _hours(start_ns, end_ns),
+        )
+        return {COMPONENT_OF[row[0]]: node_sum(tuple(row[1:])) for row in rows}
+
+    def node_hours(self, start_ns: int, end_ns: int) -> Iterator[tuple[int, Component, NodeSum]]:
+        """The node's sums of each hour (where it begins) and component, hours in order."""
+        first, last = _hours(start_ns, end_ns)
+        for start in self._chunks(first, last):
+            rows = self._rows(
+                f"SELECT hour, component, {_NODE_NAMES} FROM hour_node WHERE hour >= ? AND hour < ?"
+                " ORDER BY hour, component",
+                (start, min(last, start + CHUNK_HOURS)),
+            )
+            for hour, component, *amounts in rows:
+                yield hour * HOUR_NS, COMPONENT_OF[component], node_sum(tuple(amounts))
+
+    def cover(self, start_ns: int, end_ns: int) -> list[HourCover]:
+        """The hours in which anything was booked, in order; what is missing was not covered."""
+        rows = self._rows(
+            "SELECT hour, covered_ns, embodied_ng FROM hour_cover WHERE hour >= ? AND hour < ? ORDER BY hour",
+            _hours(start_ns, end_ns),
+        )
+        return [HourCover(hour * HOUR_NS, covered_ns, ng / 1e9) for hour, covered_ns, ng in rows]
+
+    def sources(self, start_ns: int, end_ns: int) -> list[SourceSum]:
+        """What each source of intensity priced, the one with the most energy first."""
+        rows = self._rows(
+            "SELECT provider, grid_zone, basis, kind, flow, licence, fallback, sum(energy_uj),"
+            " sum(facility_uj), sum(emissions_ng), sum(covered_ns)"
+            " FROM hour_source JOIN source ON source.id = hour_source.source"
+            " WHERE hour >= ? AND hour < ? GROUP BY source.id ORDER BY sum(energy_uj) DESC, source.id",
+            _hours(start_ns, end_ns),
+        )
+        return [
+            SourceSum(
+                provider=row[0],
+                grid_zone=row[1],
+                basis=row[2],
+                kind=row[3],
+                flow=row[4],
+                licence=row[5],
+                fallback=bool(row[6]),
+                energy_uj=row[7],
+                facility_uj=row[8],
+                emissions_g=row[9] / 1e9,
+                covered_ns=row[10],
+            )
+            for row in rows
+        ]
+
+    def agents(self, start_ns: int, end_ns: int) -> list[tuple[int, dict[str, str]]]:
+        """Who made the figures of a span (version, ...), each with the wall time since when."""
+        found = [
+            (since, json.loads(facts))
+            for since, facts in self._rows(
+                "SELECT since_ns, facts FROM agent WHERE since_ns < ? ORDER BY since_ns", (end_ns,)
+            )
+        ]
+        before = [agent for agent in found if agent[0] <= start_ns]
+        return before[-1:] + [agent for agent in found if agent[0] > start_ns]
+
+    def grams(
+        self,
+        match: Callable[[Workload], bool] | None,
+        start_ns: int,
+        end_ns: int,
+        *,
+        embodied: bool = False,
+    ) -> float:
+        """Grams of the workloads that match (None: of the node) between two moments.
+
+        An hour partly inside counts in proportion to the time that is booked of it: of the hour that is
+        still running, up to the newest batch.
+        """
+        written_ns = self.written_wall_ns()
+        wanted = None if match is None else {id_ for id_, known in self.workloads().items() if match(known)}
+        grams = 0.0
+        first, last = start_ns // HOUR_NS, -(-end_ns // HOUR_NS)
+        edges = {first, last - 1} if last > first else set()
+        for hour in edges:
+            began_ns, ended_ns = hour * HOUR_NS, (hour + 1) * HOUR_NS
+            if began_ns < written_ns < ended_ns:
+                ended_ns = written_ns
+            inside_ns = min(end_ns, ended_ns) - max(start_ns, began_ns)
+            if inside_ns > 0:
+                part = inside_ns / (ended_ns - began_ns)
+                grams += part * self._nanograms(wanted, hour, hour + 1, embodied=embodied)
+        return (grams + self._nanograms(wanted, first + 1, last - 1, embodied=embodied)) / 1e9
+
+    def _nanograms(self, wanted: set[int] | None, first: int, last: int, *, embodied: bool) -> int:
+        if wanted is None:
+            tables = [("hour_node", "emissions_ng"), *([("hour_cover", "embodied_ng")] if embodied else [])]
+        else:
+            tables = [
+                ("hour_energy", "emissions_ng"),
+                *([("hour_embodied", "emissions_ng")] if embodied else []),
+            ]
+        total = 0
+        for table, column in tables:
+            key = "0" if wanted is None else "workload"
+            for id_, emissions_ng in self._rows(
+                f"SELECT {key}, sum({column}) FROM {table} WHERE hour >= ? AND hour < ? GROUP BY 1",
+                (first, last),
+            ):
+                if wanted is None or id_ in wanted:
+                    total += emissions_ng
+        return total
+
+    def _sums(self, first: int, last: int, by: By, *, hourly: bool) -> list[tuple[int, GroupSum]]:
+        """Sums by group, and by hour if asked for; the hour is 0 else."""
+        hour = "hour" if hourly else "0"
+        group = _GROUPS[by]
+        cells: dict[tuple[int, Any], dict[tuple[Component, Mode], tuple[int, float]]] = {}
+        # Sums by workload come first: the join then has few rows.
+        for hour_of, group_of, component, mode, energy_uj, emissions_ng in self._rows(
+            f"SELECT at, {group}, component, mode, sum(uj), sum(ng) FROM ("
+            f" SELECT {hour} AS at, workload AS booked, component, mode,"
+            " sum(energy_uj) AS uj, sum(emissions_ng) AS ng FROM hour_energy"
+            " WHERE hour >= ? AND hour < ? GROUP BY at, booked, component, mode)"
+            " JOIN workload ON workload.id = booked GROUP BY 1, 2, 3, 4",
+            (first, last),
+        ):
+            cell = cells.setdefault((hour_of, group_of), {})
+            cell[COMPONENT_OF[component], MODE_OF[mode]] = (energy_uj, emissions_ng / 1e9)
+        embodied = {
+            (hour_of, group_of): emissions_ng / 1e9
+            for hour_of, group_of, emissions_ng in self._rows(
+                f"SELECT at, {group}, sum(ng) FROM ("
+                f" SELECT {hour} AS at, workload AS booked, sum(emissions_ng) AS ng FROM hour_embodied"
+                " WHERE hour >= ? AND hour < ? GROUP BY at, booked)"
+                " JOIN workload ON workload.id = booked GROUP BY 1, 2",
+                (first, last),
+            )
+        }
+        known = self.workloads() if by == "workload" else {}
+        sums = []
+        for hour_of, group_of in {**cells, **embodied}:
+            workload = known.get(group_of)
+            sums.append(
+                (
+                    hour_of,
+                    GroupSum(
+                        group=f"{workload.kind}/{workload.id}" if workload else str(group_of),
+                        workload=workload,
+                        cells=cells.get((hour_of, group_of), {}),
+                        embodied_g=embodied.get((hour_of, group_of), 0.0),
+                        hour_ns=hour_of * HOUR_NS if hourly else None,
+                    ),
+                )
+            )
+        return sums
+
+    def _chunks(self, first: int, last: int) -> range:
+        """Where the chunks of a range of hours begin, without the empty time before and after the journal."""
+        span = self.span()
+        if span is None:
+            return range(0)
+        first, last = max(first, span[0] // HOUR_NS), min(last, span[1] // HOUR_NS)
+        return range(first, last, CHUNK_HOURS)
+
+    def _rows(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
+        try:
+            return self._connection.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError(f"{self.path}: cannot be read: {error}") from error
+
+
+def open_for_reading(path: str) -> JournalReader:
+    """The journal at `path`, opened read-only; works while the agent writes to it.
+
+    A file that SQLite cannot lock where it is (a copy in a folder that is read-only for this user) is read
+    as it is. Raises StorageError with what to do when there is none, or none that this version can read.
+    """
+    if not os.path.exists(path):
+        raise StorageError(f"{path}: there is no journal; the agent writes one when it has a --storage.path")
+    try:
+        return _open(path, "mode=ro", complete=True)
+    except sqlite3.Error as error:
+        if os.access(os.path.dirname(os.path.abspath(path)), os.W_OK) or not os.access(path, os.R_OK):
+            raise StorageError(f"{path}: cannot be read: {error}") from error
+    try:
+        whole = os.path.getsize(f"{path}-wal") == 0
+    except OSError:
+        whole = True
+    try:
+        return _open(path, "mode=ro&immutable=1", complete=whole)
+    except sqlite3.Error as error:
+        raise StorageError(f"{path}: cannot be read: {error}") from error
+
+
+def _open(path: str, mode: str, *, complete: bool) -> JournalReader:
+    connection = sqlite3.connect(address(path, mode), uri=True, timeout=BUSY_S, isolation_level=None)
+    checked = False
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            empty = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            what = "the journal is still empty" if empty else "not a journal of Wattledger"
+            raise StorageError(f"{path}: {what}")
+        if version > len(STEPS):
+            beside = os.path.join(os.path.dirname(path), fallback_name(len(STEPS)))
+            raise StorageError(
+                f"{path}: written by a newer version of Wattledger (schema {version}, this one reads up to"
+                f" {len(STEPS)}); read it with that version"
+                + (f", or {beside}, which an agent of this version wrote" if os.path.exists(beside) else "")
+            )
+        if version < len(STEPS):
+            raise StorageError(
+                f"{path}: written by an older version of Wattledger (schema {version}); start the agent once,"
+                " which brings it up to date"
+            )
+        checked = True
+    finally:
+        if not checked:
+            connection.close()
+    return JournalReader(path, connection, complete=complete)
+
+
+def _hours(start_ns: int, end_ns: int) -> tuple[int, int]:
+    """The hours that begin in a span, as the first and the one after the last."""
+    return -(-start_ns // HOUR_NS), -(-end_ns // HOUR_NS)
+
+
+def _workload(row: tuple[str, ...]) -> Workload:
+    kind, id_, name, namespace, pod, container, facts = row
+    return Workload(
+        kind=kind,
+        id=id_,
+        name=name,
+        pod_namespace=namespace,
+        pod_name=pod,
+        container_name=container,
+        facts=tuple(json.loads(facts).items()),
+    )
