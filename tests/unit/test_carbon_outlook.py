@@ -8,7 +8,6 @@ from tests.carbon_courses import HOUR_NS, MIDNIGHT_NS, course_of, hourly
 from wattledger.carbon.outlook import outlook
 from wattledger.carbon.ranking import Ranker, rank
 from wattledger.carbon.series import Point
-from wattledger.model import Window
 
 MINUTE_NS = HOUR_NS // 60
 DAY = [*range(100, 124)]  # 100 at midnight, one more every hour

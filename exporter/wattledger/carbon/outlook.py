@@ -26,7 +26,7 @@ def outlook(series: Series | None, now_ns: int, ranker: Ranker) -> Outlook | Non
     """
     if series is None or not series.points:
         return None
-    course = Course(series.points)
+    course = Course([point for point in series.points if point.end_ns > now_ns])
     now = _present(series, now_ns)
     means = {hours: course.mean(now_ns, now_ns + hours * HOUR_NS) for hours in HORIZON_HOURS}
     windows = [_window(course, hours * HOUR_NS, now_ns) for hours in WINDOW_HOURS]

@@ -1,0 +1,102 @@
+"""Intensities, moments and spans of time, in words and for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from ..carbon.series import Unit
+from ..model import S_NS, Intensity
+
+_SPARKS = "▁▂▃▄▅▆▇█"
+_MINUTE_NS = 60 * S_NS
+
+
+def local(at_ns: int, form: str = "%a %d %b %H:%M %Z") -> str:
+    """A moment in this process's time zone, such as `Thu 01 Jan 14:30 CET`."""
+    return datetime.fromtimestamp(at_ns // S_NS, UTC).astimezone().strftime(form)
+
+
+def utc(at_ns: int) -> str:
+    """A moment to the second as RFC 3339 has it."""
+    return datetime.fromtimestamp(at_ns // S_NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def span(length_ns: int) -> str:
+    """A length of time as a person says it, such as `45 s`, `12 min`, `5 h 12 min` or `2 d 3 h`."""
+    if length_ns < _MINUTE_NS:
+        return f"{max(0, length_ns) // S_NS} s"
+    minutes = length_ns // _MINUTE_NS
+    if minutes < 2880:
+        parts = ((minutes // 60, "h"), (minutes % 60, "min"))
+    else:
+        parts = ((minutes // 1440, "d"), (minutes % 1440 // 60, "h"))
+    return " ".join(f"{count} {unit}" for count, unit in parts if count)
+
+
+def amount(value: float, unit: Unit) -> str:
+    """`187 g/kWh`, with a decimal below 10, or `percentile 42`, which is no intensity."""
+    if unit == "percentile":
+        return f"percentile {value:.0f}"
+    return f"{value:.{1 if 0 < value < 9.95 else 0}f} g/kWh"
+
+
+def estimate_of(intensity: Intensity) -> str:
+    """What may be claimed of a saving: it is a forecast's, by the average or by the marginal power plant."""
+    return f"estimated, {intensity.kind} basis"
+
+
+def provenance(intensity: Intensity, now_ns: int) -> list[str]:
+    """Where an intensity comes from, how old it is and under which licence, in a few lines."""
+    facts = [intensity.provider]
+    if intensity.grid_zone:
+        facts.append(f"zone {intensity.grid_zone}")
+    facts += [intensity.basis, intensity.kind]
+    if intensity.flow:
+        facts.append(intensity.flow)
+    if intensity.estimated:
+        facts.append("estimated")
+    lines = [", ".join(facts)]
+    if intensity.updated_ns:
+        age_ns = now_ns - intensity.updated_ns
+        age = f"{span(age_ns)} old" if age_ns >= _MINUTE_NS else "up to date"
+        limit = f", given up at {span(intensity.max_age_ns)}" if intensity.max_age_ns else ""
+        lines.append(age + limit)
+    if intensity.licence:
+        lines.append(f"licence: {intensity.licence}")
+    return lines
+
+
+def as_json(intensity: Intensity, unit: Unit = "g/kWh") -> dict[str, Any]:
+    """The same for a program; what is not known is null."""
+    return {
+        "value": intensity.grams_per_kwh,
+        "unit": unit,
+        "provider": intensity.provider,
+        "grid_zone": intensity.grid_zone or None,
+        "basis": intensity.basis,
+        "kind": intensity.kind,
+        "flow": intensity.flow or None,
+        "estimated": intensity.estimated,
+        "fallback": intensity.fallback,
+        "updated": utc(intensity.updated_ns) if intensity.updated_ns else None,
+        "max_age_seconds": intensity.max_age_ns / S_NS if intensity.max_age_ns else None,
+        "licence": intensity.licence or None,
+    }
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """One character a value, the lowest and the highest telling the scale; a blank where there is none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    low, high = min(known), max(known)
+    steps = len(_SPARKS) - 1
+    scale = steps / (high - low) if high > low else 0.0
+    return "".join(" " if value is None else _SPARKS[round((value - low) * scale)] for value in values)
+
+
+def bar(value: float, highest: float, width: int) -> str:
+    """A bar from zero, as long as the value's share of the highest."""
+    return "█" * round(width * value / highest) if highest > 0 else ""
