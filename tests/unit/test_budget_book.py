@@ -321,7 +321,8 @@ def test_groups_are_bounded_too():
     for n in range(4096):
         if n % 16 == 0:
             grouping.age()
-        workload = Workload(kind="unit", id=str(n), name=str(n))
-        expected = tuple(str(bit) for bit in range(12) if n >> bit & 1)
-        assert grouping.groups[grouping.number(n, workload)] == expected
+        for seen in (n, n - n % 16, n // 2):
+            workload = Workload(kind="unit", id=str(seen), name=str(seen))
+            expected = tuple(str(bit) for bit in range(12) if seen >> bit & 1)
+            assert grouping.groups[grouping.number(seen, workload)] == expected
         assert len(grouping.groups) <= GROUP_LIMIT + 16 * INTERVALS

@@ -75,6 +75,15 @@ def test_an_interval_longer_than_what_is_remembered_gives_the_current_period_its
     assert sum(of(one).values()) == pytest.approx(12 + 24 * (SLOTS_KEPT - 1))
 
 
+def test_after_a_long_interval_the_oldest_periods_make_room_first():
+    """The agent was down for 100 days; two days later the two oldest that were kept are gone."""
+    one = tally("day")
+    one.add(at("2026-11-21T12:00") - 100 * DAY, at("2026-11-21T12:00"), 2400.0)
+    for day in ("2026-11-22", "2026-11-23"):
+        one.add(at(day), at(day) + HOUR, 1.0)
+    assert sorted(of(one)) == [at("2026-11-16") + day * DAY for day in range(SLOTS_KEPT)]
+
+
 def test_the_hours_of_a_day_with_a_change_of_the_clocks_all_count_to_it():
     """1 g an hour in Berlin: 23 g on 2026-03-29, 25 g on 2026-10-25."""
     for date, following, grams in (("2026-03-29", "2026-03-30", 23), ("2026-10-25", "2026-10-26", 25)):
@@ -167,9 +176,9 @@ def test_of_two_figures_for_one_period_the_larger_one_holds(order):
 
 
 def test_a_period_is_found_again_when_the_rules_of_its_zone_changed():
-    """Saved as if the month began an hour later than today's rules say."""
+    """Saved as if the month began an hour earlier than today's rules say."""
     one = tally()
-    one.load([(at("2026-11-01") + HOUR, at("2026-12-01"), 500.0)])
+    one.load([(at("2026-11-01") - HOUR, at("2026-12-01"), 500.0)])
     slot = one.enter(at("2026-11-21"))
     assert (slot.start_ns, slot.grams) == (at("2026-11-01"), 500.0)
 

@@ -62,7 +62,7 @@ def infeasible(budget: BudgetSettings, idle: Idle, wall_ns: int) -> str | None:
 
 
 def refuse(budgets: Sequence[BudgetSettings], idle: Idle, wall_ns: int) -> None:
-    """For idle floors known at start or reload: raises SettingsError, whose one line tells of every such budget."""
+    """For idle floors known at start or reload: raises SettingsError, which tells of every such budget."""
     reasons = [reason for budget in budgets if (reason := infeasible(budget, idle, wall_ns)) is not None]
     if reasons:
         raise SettingsError("; ".join(reasons))

@@ -40,11 +40,8 @@ def period_at(period: Period, timezone: str, wall_ns: int) -> tuple[int, int]:
     place = zone(timezone)
     first = _first_day(period, datetime.fromtimestamp(wall_ns // S_NS, place).date())
     start_ns = _begin_ns(first, place)
-    # Where a date comes twice or never, the local date alone does not tell the period.
-    while start_ns > wall_ns:
-        first = _first_day(period, first - DAY)
-        start_ns = _begin_ns(first, place)
     end_ns = _begin_ns(_next_first_day(period, first), place)
+    # A day may be over although its date comes again, and one that never came has no length.
     while end_ns <= wall_ns:
         first, start_ns = _next_first_day(period, first), end_ns
         end_ns = _begin_ns(_next_first_day(period, first), place)
