@@ -230,21 +230,24 @@ def test_a_single_address_needs_no_list(load) -> None:
             "interval: 5s",
             (
                 "wattledger.yaml:1: interval: unknown key; the nearest valid key is sampling.interval; "
-                "accepted at the top: sampling, storage, attribution, sensors, names, carbon, budgets, web, log"
+                "accepted at the top: sampling, storage, attribution, sensors, names, carbon,"
+                " budgets, web, log"
             ),
         ),
         (
             "budget: []",
             (
                 "wattledger.yaml:1: budget: unknown key; the nearest valid key is budgets; "
-                "accepted at the top: sampling, storage, attribution, sensors, names, carbon, budgets, web, log"
+                "accepted at the top: sampling, storage, attribution, sensors, names, carbon,"
+                " budgets, web, log"
             ),
         ),
         (
             "carbon:\n  pue: 1.1\n  fall_back: {provider: table}",
             (
                 "wattledger.yaml:3: carbon.fall_back: unknown key; the nearest valid key is carbon.fallback; "
-                "accepted under carbon: pue, pue_schedule, wue, timezone, intensity, fallback, market, signal,"
+                "accepted under carbon: pue, pue_schedule, wue, timezone, intensity, fallback,"
+                " market, signal,"
                 " embodied"
             ),
         ),

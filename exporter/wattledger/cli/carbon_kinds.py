@@ -49,7 +49,7 @@ class Mass:
         for unit in ("t", "kg"):
             if (Decimal(repr(value)) / _UNITS_G[unit]) % 1 == 0:
                 return f"{Decimal(repr(value)) / _UNITS_G[unit]:.0f} {unit}"
-        return f"{Decimal(repr(value)):f} g"
+        return f"{Decimal(repr(value)).normalize():f} g"
 
 
 def mass_g(text: str) -> float:
@@ -100,9 +100,8 @@ class TimeZone:
                 f"{text[:60]!a} cannot be looked up, as this host has no time zone database;"
                 " install the package tzdata, or leave it at UTC"
             )
-        folded = {name.casefold(): name for name in known}
-        nearest = difflib.get_close_matches(text[:60].casefold(), folded, n=1, cutoff=0.7)
-        hint = f" (did you mean {folded[nearest[0]]}?)" if nearest else ""
+        nearest = _nearest_zone(text[:60].casefold(), known)
+        hint = f" (did you mean {nearest}?)" if nearest else ""
         raise UnfitError(f"{text[:60]!a} is no time zone{hint}")
 
     def show(self, value: str) -> str:
@@ -115,6 +114,14 @@ def _is_zone(name: str) -> bool:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
+
+
+def _nearest_zone(wanted: str, known: list[str]) -> str:
+    """The zone most like it, by its city where no more is given; "" where none is alike."""
+    places = [name for name in known if "/" in name and not name.startswith("Etc/")]
+    folded = {(name if "/" in wanted else name.rpartition("/")[2]).casefold(): name for name in places}
+    nearest = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.8)
+    return folded[nearest[0]] if nearest else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ _PUE = Number(1, 5)
 _FILE = Text("a path", metavar="PATH")
 _COMPONENTS: dict[str, Number | Integer] = {
     "cpus": Integer(0, 1000),
-    "memory_gb": Number(0, 1_000_000),
+    "memory_gb": Number(0, 100_000),
     "ssds": Integer(0, 10_000),
     "hdds": Integer(0, 10_000),
     "gpus": Integer(0, 1000),

@@ -94,8 +94,9 @@ class Schedule(Structure):
 
     def _rule(self, item: Part) -> list[WeeklyRule]:
         known = ("days", "from", "to", self.value_key)
-        _check_no_stray_day(item)
-        fields = item.fields(known, f"a rule such as {self._example}")
+        accepts = f"a rule such as {self._example}"
+        _check_no_stray_day(item, accepts)
+        fields = item.fields(known, accepts)
         if self.value_key not in fields:
             raise item.missing(self.value_key, self.number.accepts)
         value = fields[self.value_key].value(self.number)
@@ -114,9 +115,9 @@ class Schedule(Structure):
         return [rule for rule in rules if rule.start_minute < rule.end_minute]
 
 
-def _check_no_stray_day(item: Part) -> None:
+def _check_no_stray_day(item: Part, accepts: str) -> None:
     """In braces, `days: sat,sun` is the day sat and a key sun."""
-    for key, part in item.entries("a rule").items():
+    for key, part in item.entries(accepts).items():
         if key.lower() in DAYS and part.is_null:
             raise SettingsError(
                 f"{item.origin}: {key} stands alone; in braces, several days need brackets or quotes,"

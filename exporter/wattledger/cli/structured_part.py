@@ -101,7 +101,8 @@ class Part:
     def wrong_type(self, accepts: str) -> SettingsError:
         """That this is a mapping, a list or a text where something else is wanted."""
         if isinstance(self.node, ScalarNode):
-            shown = "nothing" if self.is_null else f"the text {quoted(self.node.value)}"
+            text = quoted(self.node.value)
+            shown = "nothing" if self.is_null else text if self.node.style is None else f"the text {text}"
         else:
             shown = "a list" if isinstance(self.node, SequenceNode) else "a mapping"
         return SettingsError(f"{self.origin}: {shown} is not accepted; give {accepts}")
