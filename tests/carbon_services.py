@@ -53,17 +53,12 @@ class Status:
 
 @dataclass(frozen=True)
 class Body:
-    """Answer every request with 200 and these bytes; `drip_s` is waited before each of them."""
+    """Answer every request with 200 and these bytes."""
 
     data: bytes
-    drip_s: float = 0.0
 
 
-class Silence:
-    """Take every request and answer none."""
-
-
-Fault = Status | Body | Silence
+Fault = Status | Body
 
 
 def ns(text: str) -> int:
@@ -80,7 +75,10 @@ def nothing_changed(path: str, payload: Any) -> Any:
 
 
 class CarbonService:
-    """Serves from entry to exit; `now` is the service's own clock and may be moved in between."""
+    """Serves from entry to exit; `now` is the service's own clock and may be moved in between.
+
+    The first `spared` requests are answered well, whatever `fault` says.
+    """
 
     prefix = ""
 
@@ -89,8 +87,8 @@ class CarbonService:
         self.key = key
         self.change: Callable[[str, Any], Any] = nothing_changed
         self.fault: Fault | None = None
+        self.spared = 0
         self.asked: list[Asked] = []
-        self._stop = threading.Event()
         self._scheme = "https" if context else "http"
         self._server = _Server(self, context)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -100,7 +98,6 @@ class CarbonService:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -117,13 +114,10 @@ class CarbonService:
         """Status and JSON of one request."""
         raise NotImplementedError
 
-    def reply(self, asked: Asked) -> tuple[int, dict[str, str], bytes] | None:
-        """Status, headers and body, faults and changes included; None for silence."""
+    def reply(self, asked: Asked) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body, faults and changes included."""
         self.asked.append(asked)
-        match self.fault:
-            case Silence():
-                self._stop.wait(30.0)
-                return None
+        match self.fault if len(self.asked) > self.spared else None:
             case Body(data=data):
                 return 200, {}, data
             case Status(code=code, retry_after=retry_after, location=location):
@@ -137,10 +131,6 @@ class CarbonService:
         if status == 200:
             payload = self.change(asked.path, payload)
         return status, {}, b"" if status == 204 else json.dumps(payload).encode()
-
-    def pause(self, seconds: float) -> bool:
-        """Wait, but not beyond the server's end; whether to go on."""
-        return not self._stop.wait(seconds)
 
 
 class _Server(ThreadingHTTPServer):
@@ -173,25 +163,14 @@ class _Handler(BaseHTTPRequestHandler):
         if not path.startswith(service.prefix):
             self.send_error(404)
             return
-        reply = service.reply(Asked(path.removeprefix(service.prefix), query, headers))
-        if reply is None:
-            return
-        status, extra, body = reply
+        status, extra, body = service.reply(Asked(path.removeprefix(service.prefix), query, headers))
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         for name, value in extra.items():
             self.send_header(name, value)
         self.end_headers()
-        fault = service.fault
-        drip_s = fault.drip_s if isinstance(fault, Body) else 0.0
-        if not drip_s:
-            self.wfile.write(body)
-            return
-        for index in range(len(body)):
-            self.wfile.write(body[index : index + 1])
-            if not service.pause(drip_s):
-                return
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
