@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zoneinfo
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -397,6 +399,13 @@ NOT_BOOKED = (
             ),
         ),
         (
+            intensity("provider: schedule, grams_per_kwh: 1, schedule: []"),
+            (
+                "intensity.schedule: an empty list is not accepted; give a list of rules such as"
+                ' {days: mon-fri, from: "08:00", to: "20:00", grams_per_kwh: 180}'
+            ),
+        ),
+        (
             "carbon: {embodied: {total: 5 kg, components: {cpus: 1}}}",
             (
                 "embodied.components: carbon.embodied.total is given too, and either says it all; keep"
@@ -595,3 +604,15 @@ def test_a_host_without_time_zones_says_how_to_get_them() -> None:
             " Europe/Berlin, America/New_York or UTC"
         ),
     ]
+
+
+def test_a_file_in_the_database_that_is_no_time_zone_is_refused(tmp_path: Path) -> None:
+    """Lists lie beside the zones, and folders above them."""
+    (tmp_path / "Europe").mkdir()
+    (tmp_path / "leapseconds").write_text("# a list")
+    zoneinfo.reset_tzpath([str(tmp_path)])
+    try:
+        for name in ("leapseconds", "Europe"):
+            assert f"w.yaml:1: carbon.timezone: '{name}' " in refusal_of(f"carbon: {{timezone: {name}}}")
+    finally:
+        zoneinfo.reset_tzpath()

@@ -146,6 +146,11 @@ class _Source:
             )
 
     def _check_whole_week(self) -> None:
+        if not self._settings.schedule:
+            raise SettingsError(
+                f"{self._given['schedule'].origin}: an empty list is not accepted;"
+                f" give {self._accepts('schedule')}"
+            )
         uncovered = gap(self._settings.schedule)
         if uncovered and self._settings.grams_per_kwh is None:
             day, minute = uncovered

@@ -60,6 +60,9 @@ A setting that the provider would ignore is an error.
     intensity: {{provider: file, file: /var/lib/grid/intensity.csv, grid_zone: DE}}
   ```
 
+A CSV file has a header with the columns `start` and `grams_per_kwh`, and may have `end` and `estimated`; those of Electricity Maps are read too.
+A JSON file has a list of objects with the same keys; those of the Carbon Aware SDK are read too.
+
 ### Keys of live providers
 
 A key, and WattTime's password, is read from the file of `key_file`, or else from an environment variable.
