@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from .series_row import Row, Shape, bad
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+log = logging.getLogger(__name__)
 
 CSV_LIMIT_BYTES = 64 << 20
 JSON_LIMIT_BYTES = 16 << 20
@@ -75,7 +78,7 @@ class _Refused:
 
 
 class FileSeries:
-    """An IntensitySource and a feed. `at`, `over` and `series` only look at memory, `refresh` reads.
+    """An IntensitySource and a `watch.Feed`. `at`, `over` and `series` only look at memory, `refresh` reads.
 
     Beyond the data the last value holds for the maximum age, then `fallback`. A file that cannot be used
     leaves the data of the old one in force and counts an error.
@@ -89,6 +92,7 @@ class FileSeries:
         self._known: _Known | None = None
         self._refused: _Refused | None = None
         self._postponed = 0
+        self._fell_back = False
         self._errors: dict[str, int] = {}
         self._health = FeedHealth(
             role=role, provider="file", up=False, last_success_ns=0, errors={}, error="not read yet"
@@ -121,23 +125,36 @@ class FileSeries:
         )
 
     def series(self, start_ns: int, end_ns: int) -> Series | None:
-        """What the file has of a span, None where it has nothing."""
+        """What the file has of a span, None where it has nothing; the fallback's before anything was read."""
         known = self._known
         if known is None:
-            return None
+            return self._fallback.series(start_ns, end_ns)
         points = tuple(p for p in known.series.points if p.end_ns > start_ns and p.start_ns < end_ns)
         return replace(known.series, points=points) if points else None
 
-    def refresh(self, now_wall_ns: int) -> float:
-        """Look at the file and read it if it has changed; seconds until the next look. Never raises."""
+    def first_due_s(self, now_ns: int) -> float:  # noqa: ARG002 - the protocol's parameter
+        """The file is read at once."""
+        return 0.0
+
+    def refresh(self, now_ns: int) -> float:
+        """Look at the file and read it if it has changed; seconds until the next look."""
         try:
-            return self._look(now_wall_ns)
+            return self._look(now_ns)
         except OSError as error:
             reason = "not_found" if isinstance(error, FileNotFoundError | NotADirectoryError) else "connect"
             self._fail(FetchError(reason, f"{self._path}: {error.strerror}"))
         except FetchError as error:
             self._fail(error)
         return CHECK_S
+
+    def notice(self, now_ns: int) -> None:
+        """Log when the file's data has come to its end, and when there is some again."""
+        fell_back = self.at(now_ns).fallback
+        if fell_back and not self._fell_back:
+            log.warning("carbon file has no value for now", extra=self._names())
+        elif self._fell_back and not fell_back:
+            log.info("carbon file has a value again", extra=self._names())
+        self._fell_back = fell_back
 
     def _look(self, now_ns: int) -> float:
         fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -156,6 +173,8 @@ class FileSeries:
             os.close(fd)
         self._known = _Known(known.series, stamp, known.read_ns, now_ns)
         self._postponed = 0
+        if self._health.error and self._errors:
+            log.info("carbon file works again", extra=self._names())
         self._health = FeedHealth(
             role=self._role, provider="file", up=True, last_success_ns=now_ns, errors=dict(self._errors)
         )
@@ -208,6 +227,10 @@ class FileSeries:
             )
 
     def _fail(self, error: FetchError) -> None:
+        if self._health.error != str(error):
+            log.warning(
+                "carbon file failed", extra={**self._names(), "reason": error.reason, "error": str(error)}
+            )
         self._errors[error.reason] = self._errors.get(error.reason, 0) + 1
         self._health = FeedHealth(
             role=self._role,
@@ -217,6 +240,9 @@ class FileSeries:
             errors=dict(self._errors),
             error=str(error),
         )
+
+    def _names(self) -> dict[str, str]:
+        return {"role": self._role, "file": self._path}
 
 
 class _Limited(io.RawIOBase):
