@@ -138,6 +138,7 @@ def best_window(
         return _wish(now_ns, duration_ns, within_ns, deadline_ns, min_saving / 100)
 
     if command:
+        _end_at_once()
         return run_then(command, settings, wish, opened, otherwise=otherwise or "run", sleep=time.sleep)
     return show(settings, wish, opened, shape=shape or "text", check=check, otherwise=otherwise or "fail")
 
@@ -178,7 +179,6 @@ def run_then(
     if shutil.which(command[0]) is None:
         _say(f"{command[0]}: no such command")
         return _NOT_FOUND
-    _end_at_once()
     with open_(settings) as grid:
         clock: Clock = grid.clock
         wish = wishing(clock.wall_ns())
@@ -230,7 +230,7 @@ def _wish(
 
 
 def _end_at_once() -> None:
-    """Let SIGINT and SIGTERM end the wait with the status a shell expects, in a container's first process too.
+    """Let SIGINT and SIGTERM end the wait with the status a shell expects, in process 1 of a container too.
 
     A signal that is ignored from outside stays so.
     """

@@ -10,6 +10,7 @@ from ..carbon.outlook import AHEAD_NS, BEHIND_NS, outlook
 from ..carbon.ranking import HOUR_NS, Ranker
 from ..carbon.series import Unit
 from ..carbon.windows import Course
+from ..exposition.amounts import NOTHING
 from ..model import S_NS, FeedHealth, Intensity, Outlook, Window
 from . import grid_words
 from .grid_source import Grid, what_to_configure
@@ -112,7 +113,7 @@ def _forecast(hours: Sequence[Hour], unit: Unit, width: int) -> list[str]:
     low, high = grid_words.amount(min(known), unit), grid_words.amount(highest, unit)
     lines = [f"next 24 h    {grid_words.sparkline([hour.mean for hour in hours])}  {low} to {high}"]
     for hour in hours:
-        value = "–" if hour.mean is None else f"{hour.mean:.{1 if 0 < hour.mean < 9.95 else 0}f}"  # noqa: RUF001
+        value = NOTHING if hour.mean is None else f"{hour.mean:.{1 if 0 < hour.mean < 9.95 else 0}f}"
         drawn = "" if hour.mean is None else grid_words.bar(hour.mean, highest, bar_width)
         lines.append(f"  {grid_words.local(hour.start_ns, '%H:%M')}  {value:>5}  {drawn}".rstrip())
     return lines
