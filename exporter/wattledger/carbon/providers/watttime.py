@@ -55,7 +55,7 @@ class WattTime:
     """Provider `watttime`.
 
     With a subscription the forecast, which begins now, and the past day. The free plan has the percentile of
-    the present only (0 cleanest, 100 dirtiest of the month), which comes as a series of that unit; what the
+    the present only (0 cleanest, 100 dirtiest), which comes as a series of that unit; what the
     plan refuses is asked for again once a day.
     """
 
