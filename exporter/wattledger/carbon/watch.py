@@ -41,7 +41,7 @@ class CarbonWatch:
     Everything readable is one reference to something immutable, for any thread. A refresh that takes long
     holds up the other feeds, and no reader.
 
-    An exception that no feed should raise is a defect. It ends the thread, which `threading.excepthook` shows,
+    An exception that no feed should raise is a defect. It ends the thread, as `threading.excepthook` shows,
     and another one takes its place: the feed, or the outlook, that raised it counts as down and rests for an
     hour, the rest goes on.
     """
