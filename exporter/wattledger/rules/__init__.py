@@ -1,0 +1,1 @@
+"""Rule files for Prometheus: budgets over many nodes, written from a list."""
