@@ -7,17 +7,20 @@ import platform
 import click
 
 from ..app import version
+from .best_window import best_window
 from .check import check
 from .demo import demo
 from .flags import EPILOG
 from .gpu import gpu
+from .intensity import intensity
 from .once import once
+from .rules import rules
 from .run import run
 
 
 @click.group(
     invoke_without_command=True,
-    commands=[run, check, once, demo, gpu],
+    commands=[run, check, once, demo, gpu, intensity, best_window, rules],
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
