@@ -21,9 +21,10 @@ log = logging.getLogger(__name__)
 FILE = "journal.sqlite3"
 MODE = 0o640
 BUSY_S = 1.0
+SMALLEST = 512
+"""What is shorter SQLite takes for empty and writes over."""
 SPOILT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT})
 """Primary result codes that say the file itself is at fault; no constraint fails in a whole one."""
-BEYOND = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN})
 
 Steps = Sequence[Sequence[str]]
 
@@ -128,6 +129,8 @@ def _open(path: str, steps: Steps) -> OpenFile:
     except FileExistsError:
         pass
     identity = _identity(path)
+    if 0 < os.stat(path).st_size < SMALLEST:
+        raise UnreadableError("too short to be a database")
     connection = sqlite3.connect(
         address(path, "mode=rw"), uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
     )

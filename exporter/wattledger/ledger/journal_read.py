@@ -273,8 +273,14 @@ def open_for_reading(path: str) -> JournalReader:
     A file that SQLite cannot lock where it is (a copy in a folder that is read-only for this user) is read
     as it is. Raises StorageError with what to do when there is none, or none that this version can read.
     """
-    if not os.path.exists(path):
-        raise StorageError(f"{path}: there is no journal; the agent writes one when it has a --storage.path")
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        raise StorageError(
+            f"{path}: there is no journal; the agent writes one when it has a --storage.path"
+        ) from None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         return _open(path, "mode=ro", complete=True)
     except sqlite3.Error as error:
