@@ -103,7 +103,8 @@ class _Rules:
             hold=burn.hold,
             summary=f"An emission budget is being used up {how} than it can last.",
             description="Budget {{ $labels.budget }} used {{ $value | humanizePercentage }} of its limit"
-            f" for the {self._budget.period} within the last {burn.window}, more than {burn.fraction * 100:g}%.",
+            f" for the {self._budget.period} within the last {burn.window},"
+            f" more than {burn.fraction * 100:g}%.",
         )
 
     def _projected(self, projection: Projection) -> Rule:
