@@ -80,6 +80,9 @@ def test_the_source_is_told_with_its_value_of_now() -> None:
     assert (source.grams_per_kwh, source.estimated) == (102.0, True)
     assert (source.kind, source.basis, source.flow) == ("marginal", "direct", "consumption")
     assert told.generated_ns == at(-1)
+    always = outlook(course_of(DAY, fetched_ns=at(24)), at(0.5), Ranker())
+    assert always is not None
+    assert always.generated_ns == at(0.5)
     first = outlook(course_of(DAY), at(0.5), Ranker())
     assert first is not None
     assert not first.source.estimated

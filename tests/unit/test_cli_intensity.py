@@ -307,7 +307,7 @@ def test_the_command_is_run_at_the_best_time(capsys: pytest.CaptureFixture[str])
     assert out == ""
     assert err == (
         "wattledger: waiting 12 h until Thu 01 Jan 13:00 CET (12:00 UTC): 100 g/kWh, 200 g/kWh if started"
-        " now; saves 50% (estimated, average basis)\n"
+        " now; saves 50 % (estimated, average basis)\n"
     )
 
 
@@ -364,7 +364,7 @@ def test_the_text_says_when_what_and_from_whom(capsys: pytest.CaptureFixture[str
         "start   Thu 01 Jan 13:00 CET (12:00 UTC), in 12 h\n"
         "end     Thu 01 Jan 15:00 CET (14:00 UTC)\n"
         "mean    100 g/kWh, 200 g/kWh if started now\n"
-        "saving  50%, estimated, average basis\n"
+        "saving  50 %, estimated, average basis\n"
         "source  schedule, zone DE, lifecycle, average, consumption, estimated\n"
     )
 
@@ -428,7 +428,7 @@ def test_the_page_shows_now_the_next_day_and_the_best_times() -> None:
     assert lines[19] == "  13:00    100  " + "█" * 20
     assert len([line for line in lines if line.startswith("  ") and ":00 " in line]) == 24
     assert lines[-6].split() == ["best", "time", "start", "wait", "mean", "saving"]
-    assert " ".join(lines[-4].split()) == "2 h Thu 01 Jan 13:00 CET 12 h 100 g/kWh 50%"
+    assert " ".join(lines[-4].split()) == "2 h Thu 01 Jan 13:00 CET 12 h 100 g/kWh 50 %"
     assert lines[-1] == "savings against starting now, estimated, average basis"
 
 

@@ -22,6 +22,7 @@ def outlook(series: Series | None, now_ns: int, ranker: Ranker) -> Outlook | Non
     `ranker` is the same one every time: it remembers the state. A window lies within the next 24 hours; it is
     left out where none of its duration is known, or where the same time from now on is not known. The state
     is unknown where there is no value for now, nor one that ended less than an hour ago.
+    A course that holds for all times, as a schedule does, is made now.
     Of percentiles there are no means, and the windows hold means of percentiles (`unit` says so).
     """
     if series is None or not series.points:
@@ -32,7 +33,7 @@ def outlook(series: Series | None, now_ns: int, ranker: Ranker) -> Outlook | Non
     windows = [_window(course, hours * HOUR_NS, now_ns) for hours in WINDOW_HOURS]
     return Outlook(
         source=_source(series, now or series.before(now_ns) or series.points[0]),
-        generated_ns=series.generated_ns or series.fetched_ns,
+        generated_ns=min(now_ns, series.generated_ns or series.fetched_ns),
         means={hours: mean for hours, mean in means.items() if mean is not None and series.unit == "g/kWh"},
         windows=tuple(window for window in windows if window is not None),
         state=ranker.settle(now_ns, _rank(series, now, now_ns)),

@@ -12,14 +12,16 @@ from .window_plan import Plan
 def as_text(plan: Plan) -> str:
     """Start and end in local time and UTC, how long to wait, the means and the saving, and the source."""
     start, end = plan.start_ns, plan.start_ns + plan.duration_ns
-    when = f"{grid_words.local(start)} ({_utc(start)} UTC), "
+    wait = f"in {grid_words.span(plan.wait_ns)}" if plan.wait_ns else "now"
     lines = [
-        f"start   {when}{'now' if not plan.wait_ns else 'in ' + grid_words.span(plan.wait_ns)}",
-        f"end     {grid_words.local(end)} ({_utc(end)} UTC)",
+        f"start   {grid_words.local_and_utc(start)}, {wait}",
+        f"end     {grid_words.local_and_utc(end)}",
         f"mean    {_means(plan)}",
     ]
     if plan.savings_ratio is not None:
-        lines.append(f"saving  {plan.savings_ratio:.0%}, {grid_words.estimate_of(plan.source)}")
+        lines.append(
+            f"saving  {grid_words.percent(plan.savings_ratio)}, {grid_words.estimate_of(plan.source)}"
+        )
     lines += _source(plan)
     return "\n".join(lines) + "\n"
 
@@ -29,8 +31,9 @@ def as_line(plan: Plan) -> str:
     if not plan.wait_ns:
         return f"the best time is now: {_means(plan)}"
     saving = plan.savings_ratio
-    saves = "" if saving is None else f"; saves {saving:.0%} ({grid_words.estimate_of(plan.source)})"
-    until = f"{grid_words.local(plan.start_ns)} ({_utc(plan.start_ns)} UTC)"
+    basis = grid_words.estimate_of(plan.source)
+    saves = "" if saving is None else f"; saves {grid_words.percent(saving)} ({basis})"
+    until = grid_words.local_and_utc(plan.start_ns)
     return f"waiting {grid_words.span(plan.wait_ns)} until {until}: {_means(plan)}{saves}"
 
 
@@ -72,7 +75,3 @@ def _source(plan: Plan) -> list[str]:
         until = grid_words.local(plan.known_until_ns)
         told.append(f"        the forecast ends at {until}, before the deadline")
     return told
-
-
-def _utc(at_ns: int) -> str:
-    return grid_words.utc(at_ns)[11:16]

@@ -18,6 +18,12 @@ def local(at_ns: int, form: str = "%a %d %b %H:%M %Z") -> str:
     return datetime.fromtimestamp(at_ns // S_NS, UTC).astimezone().strftime(form)
 
 
+def local_and_utc(at_ns: int) -> str:
+    """The same with UTC in brackets, where that is another time."""
+    text = local(at_ns)
+    return text if text.endswith(" UTC") else f"{text} ({utc(at_ns)[11:16]} UTC)"
+
+
 def utc(at_ns: int) -> str:
     """A moment to the second as RFC 3339 has it."""
     return datetime.fromtimestamp(at_ns // S_NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -40,6 +46,11 @@ def amount(value: float, unit: Unit) -> str:
     if unit == "percentile":
         return f"percentile {value:.0f}"
     return f"{value:.{1 if 0 < value < 9.95 else 0}f} g/kWh"
+
+
+def percent(ratio: float) -> str:
+    """`50 %`."""
+    return f"{100 * ratio:.0f} %"
 
 
 def estimate_of(intensity: Intensity) -> str:

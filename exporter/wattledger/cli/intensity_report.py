@@ -135,7 +135,7 @@ def _window(window: Window, unit: Unit, now_ns: int) -> tuple[str, str, str, str
         grid_words.local(window.start_ns),
         grid_words.span(window.start_ns - now_ns) if window.start_ns > now_ns else "now",
         grid_words.amount(window.grams_per_kwh, unit),
-        f"{window.savings_ratio:.0%}" if unit == "g/kWh" else "",
+        grid_words.percent(window.savings_ratio) if unit == "g/kWh" else "",
     )
 
 

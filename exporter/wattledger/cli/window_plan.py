@@ -89,7 +89,7 @@ def plan(source: IntensitySource, wish: Wish, now_ns: int) -> Plan | None:
             licence=series.licence,
             estimated=True,
             fallback=source.at(now_ns).fallback,
-            updated_ns=series.generated_ns or series.fetched_ns,
+            updated_ns=min(now_ns, series.generated_ns or series.fetched_ns),
         ),
     )
     saving = found.savings_ratio
