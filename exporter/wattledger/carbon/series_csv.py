@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
@@ -53,17 +52,26 @@ def _electricity_maps(
 
 def _records(stream: BinaryIO, name: str) -> Iterator[tuple[str, list[str]]]:
     """Each record that is not empty, with the file's name and its line."""
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    reader = csv.reader(("\n" if line.startswith("#") else line for line in text), strict=True)
+    reader = csv.reader(_lines(stream, name), strict=True)
     while True:
         try:
             record = next(reader, None)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise bad(f"{name} line {reader.line_num + 1}", f"is not CSV in UTF-8 ({error})") from None
+        except csv.Error as error:
+            raise bad(f"{name} line {reader.line_num}", f"is not CSV ({error})") from None
         if record is None:
             return
         if record:
             yield f"{name} line {reader.line_num}", record
+
+
+def _lines(stream: BinaryIO, name: str) -> Iterator[str]:
+    """All lines, with comments made empty so that line numbers stay right."""
+    for number, line in enumerate(stream, 1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise bad(f"{name} line {number}", f"is not UTF-8 ({error.reason})") from None
+        yield "\n" if text.startswith("#") else text
 
 
 def _rows(

@@ -33,10 +33,11 @@ def json_rows(body: bytes, name: str) -> tuple[Shape, Iterator[Row]]:
     """
     try:
         entries = _entries(body)
-        own = bool(entries) and "grams_per_kwh" in _fields(entries[0])
+        own = not entries or "grams_per_kwh" in _fields(entries[0])
     except _BROKEN as error:
         at = re.search(r"\(byte (\d+)\)", str(error))
-        line = 1 + (body.count(b"\n", 0, int(at[1])) if at else 0)
+        end = int(at[1]) if at else len(body) if "truncated" in str(error) else 0
+        line = 1 + body.count(b"\n", 0, end)
         raise bad(f"{name} line {line}", f"is not JSON of a shape that is known ({error})") from None
     return Shape("own" if own else "carbon-aware-sdk"), _rows(entries, body, name)
 
