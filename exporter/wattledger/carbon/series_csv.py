@@ -78,10 +78,11 @@ def _rows(
     records: Iterator[tuple[str, list[str]]], indices: Mapping[str, int], *, utc: bool
 ) -> Iterator[Row]:
     last = max(indices.values())
+    columns = tuple(indices.items())
     for where, record in records:
         if len(record) <= last:
             raise bad(where, f"has {len(record)} columns instead of at least {last + 1}")
-        yield checked({key: record[index].strip() for key, index in indices.items()}, where, utc=utc)
+        yield checked({key: record[index].strip() for key, index in columns}, where, utc=utc)
 
 
 def _plain(column: str) -> str:

@@ -28,8 +28,8 @@ class Around:
         self._before: Row | None = None
         self._after: Row | None = None
 
-    def add(self, row: Row) -> None:
-        """Take in a row, in any order."""
+    def add(self, row: Row) -> int:
+        """Take in a row, in any order; how many more are held, 0 or 1."""
         if row.start_ns < self._from_ns:
             if self._before is None or row.start_ns > self._before.start_ns:
                 self._before = row
@@ -38,9 +38,8 @@ class Around:
                 self._after = row
         else:
             self._rows.append(row)
-
-    def __len__(self) -> int:
-        return len(self._rows)
+            return 1
+        return 0
 
     def points(self) -> tuple[Point, ...]:
         """A row ends where it says, else where the next begins, the last after the median step (else 1 h).
@@ -79,10 +78,9 @@ def points_around(
         if place is None:
             place = places[row.location] = Around(from_ns, to_ns)
             _check_bounded(len(places), name)
-        held -= len(place)
-        place.add(row)
-        held += len(place)
-        _check_bounded(held, name)
+        if place.add(row):
+            held += 1
+            _check_bounded(held, name)
     if not places:
         raise FetchError("no_data", f"{name}: there is no row in it")
     location = next((place for place in places if place.casefold() == wanted), None)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+import msgspec
+
 from ..model import S_NS, Basis
 from .fetch import FetchError
 
@@ -18,14 +20,14 @@ MAX_G_PER_KWH = 5000.0
 _LATEST_NS = 1 << 62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+_MICROSECOND = timedelta(microseconds=1)
 _FLAGS: Mapping[str, bool] = {
     **dict.fromkeys(("", "0", "false", "no"), False),
     **dict.fromkeys(("1", "true", "yes"), True),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """`end_ns` None: until the next row begins. `value` None: left empty. `where` names the file and line."""
 
     start_ns: int
@@ -95,7 +97,7 @@ def instant_ns(given: Scalar, where: str, *, utc: bool) -> int:
                 raise bad(where, f"{quoted(given)} has no time zone; write 2026-01-31T12:00Z or with +01:00")
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
-            wall_ns = (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+            wall_ns = (moment - _EPOCH) // _MICROSECOND * 1000
         elif given is None or isinstance(given, bool):
             raise ValueError
         else:
