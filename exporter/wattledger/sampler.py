@@ -318,6 +318,7 @@ class Sampler:
         finished_ns = self._clock.monotonic_ns()
         duration_ns = finished_ns - started_ns
         wall_ns = self._clock.wall_ns()
+        watch = self._policy.watch
         snapshot = Snapshot(
             sequence=self._sequence,
             boottime_ns=frame.end_ns,
@@ -341,9 +342,16 @@ class Sampler:
                 config_reload_ok=self.reload[0],
                 config_reload_wall_ns=self.reload[1],
                 name_sources=self._names.health() if self._names is not None else {},
+                feeds=watch.health() if watch else (),
+                journal_errors=view.journal_errors,
+                journal_written_wall_ns=view.journal_written_wall_ns,
             ),
             node_info=self._node_info,
             boards=board_rows(frame.boards, uses),
+            embodied_g=view.embodied_g,
+            expired_embodied_g=view.expired_embodied_g,
+            budgets=view.budgets,
+            outlook=watch.outlook if watch else None,
         )
         self._latest = snapshot
         return snapshot

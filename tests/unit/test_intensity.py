@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from wattledger.carbon.build import build_source
-from wattledger.carbon.intensity import Static, world_average
+from wattledger.carbon.build import build_grid
+from wattledger.carbon.intensity import IntensitySource, Static, world_average
+from wattledger.clock import ManualClock
 from wattledger.errors import SettingsError
 from wattledger.model import Intensity, Price
 from wattledger.settings import CarbonSettings, IntensitySettings
+
+
+def build_source(settings: CarbonSettings) -> IntensitySource:
+    return build_grid(settings, ManualClock(), environ={}).pricing.intensity
 
 
 def test_nothing_configured_is_the_world_average_and_says_so() -> None:

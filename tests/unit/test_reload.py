@@ -8,8 +8,16 @@ from dataclasses import replace
 import pytest
 
 from tests.cgroup_tree import CgroupHost
-from wattledger.app import Agent, build_sampler, build_workloads
-from wattledger.settings import KubeletSettings, NameSettings, Settings
+from wattledger.app import build_sampler, build_workloads
+from wattledger.app.agent import Agent
+from wattledger.settings import (
+    BudgetSettings,
+    CarbonSettings,
+    IntensitySettings,
+    KubeletSettings,
+    NameSettings,
+    Settings,
+)
 
 
 @pytest.fixture
@@ -60,3 +68,39 @@ def test_two_reloads_in_a_row_are_each_compared_with_what_is_in_force(agent, sam
     assert changed is not before
     assert agent._workloads is not changed
     assert sampler.reload[0]
+
+
+def carbon(settings: Settings, grams_per_kwh: float) -> Settings:
+    intensity = IntensitySettings(provider="static", grams_per_kwh=grams_per_kwh)
+    return replace(settings, carbon=CarbonSettings(intensity=intensity))
+
+
+def test_another_price_holds_from_the_next_tick_on(agent, sampler):
+    """Twice in a row, and the second time with a grid that was made for what is in force by then."""
+    old = agent.settings
+    agent._apply(sampler, carbon(old, 100))
+    assert sampler.tick().price.intensity.grams_per_kwh == 100
+    stale = agent._grid
+    agent._apply(sampler, carbon(old, 200))
+    assert sampler.tick().price.intensity.grams_per_kwh == 200
+    agent._apply(sampler, carbon(old, 200), stale)
+    assert sampler.tick().price.intensity.grams_per_kwh == 200
+    agent._grid.watch.stop()
+
+
+def test_a_budget_that_the_idle_floor_exceeds_is_refused(agent, sampler, caplog):
+    """100 W at 1000 g/kWh are 2.4 kg a day: 2 kg leaves the old settings in force, 3 kg does not."""
+    idle = replace(agent.settings.attribution, idle_watts={"cpu": 100.0})
+    priced = replace(carbon(agent.settings, 1000), attribution=idle)
+    small, large = (
+        replace(priced, budgets=(BudgetSettings(name="day", period="day", limit_g=limit_g),))
+        for limit_g in (2000, 3000)
+    )
+    with caplog.at_level(logging.ERROR):
+        agent._apply(sampler, small)
+    assert not sampler.reload[0]
+    assert "= 2.4 kg, more than the limit of 2 kg" in caplog.records[-1].reason
+    assert sampler.tick().budgets == ()
+    agent._apply(sampler, large)
+    assert [row.name for row in sampler.tick().budgets] == ["day"]
+    agent._grid.watch.stop()

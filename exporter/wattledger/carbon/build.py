@@ -2,30 +2,96 @@
 
 from __future__ import annotations
 
-from ..errors import SettingsError
-from ..model import Intensity
-from ..settings import CarbonSettings
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..clock import Clock
+from ..model import Outlook
+from ..settings import CarbonSettings, IntensitySettings, Role
+from .cache import SeriesCache
+from .http import HttpGet
 from .intensity import IntensitySource, Static, world_average
+from .keys import KeyReader
+from .live import LiveSource
+from .offline import offline_source
+from .outlook import AHEAD_NS, BEHIND_NS, outlook
+from .pricing import Constant, Pricing, Ratio
+from .providers.registry import build_provider, is_live
+from .ranking import Ranker
+from .series_file import FileSeries
+from .watch import CarbonWatch, Feed
+from .weekly import Weekly, time_zone
 
 
-def build_source(settings: CarbonSettings) -> IntensitySource:
-    """The source that the settings ask for, the world average where they name no provider.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """What the agent knows of the grid: how to price, what steers, and the thread that keeps both fresh."""
 
-    Ranges are checked where settings are loaded (0 to 5000 g/kWh, PUE 1 to 5).
-    Raises SettingsError for a `static` provider without `grams_per_kwh`.
+    pricing: Pricing
+    steering: IntensitySource
+    watch: CarbonWatch
+
+
+def build_grid(
+    settings: CarbonSettings,
+    clock: Clock,
+    folder: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Grid:
+    """The sources that the settings ask for, the world average where they name none.
+
+    Nothing is read or asked before `watch.start`. `folder` is the state directory, for what live sources
+    last said. Raises SettingsError.
     """
-    configured = settings.intensity
-    if configured.provider is None:
-        return Static(world_average())
-    if configured.grams_per_kwh is None:
-        raise SettingsError(
-            "carbon.intensity.grams_per_kwh: the static provider needs a value in gCO2e/kWh, from 0 to 5000"
-        )
-    return Static(
-        Intensity(
-            grams_per_kwh=configured.grams_per_kwh,
-            provider=configured.provider,
-            grid_zone=configured.grid_zone,
-            basis=configured.basis or "lifecycle",
-        )
+    builder = _Builder(settings, folder, environ)
+    booking = builder.source("intensity", settings.intensity) or Static(world_average())
+    steering = builder.source("signal", settings.signal) or booking
+    market = builder.source("market", settings.market)
+    ranker = Ranker()
+
+    def look(now_ns: int) -> Outlook | None:
+        return outlook(steering.series(now_ns - BEHIND_NS, now_ns + AHEAD_NS), now_ns, ranker)
+
+    return Grid(
+        pricing=Pricing(
+            intensity=booking, pue=build_pue(settings), market=market, wue_l_per_kwh=settings.wue_l_per_kwh
+        ),
+        steering=steering,
+        watch=CarbonWatch(builder.feeds, clock, look),
     )
+
+
+def build_pue(settings: CarbonSettings) -> Ratio:
+    """PUE by the time of the week where there is a schedule, else one number; raises SettingsError."""
+    if not settings.pue_schedule:
+        return Constant(settings.pue)
+    return Weekly(settings.pue_schedule, settings.pue, time_zone(settings.timezone, "carbon.timezone"))
+
+
+class _Builder:
+    """Makes the sources of all roles, and remembers those that have to be refreshed."""
+
+    def __init__(self, settings: CarbonSettings, folder: str | None, environ: Mapping[str, str]) -> None:
+        self.feeds: list[Feed] = []
+        self._timezone = settings.timezone
+        self._folder = folder
+        self._environ = environ
+        self._fallback = self.source("fallback", settings.fallback) or Static(world_average())
+
+    def source(self, role: Role, settings: IntensitySettings) -> IntensitySource | None:
+        """The source of a role, None where nothing is configured for it."""
+        if settings.provider is None:
+            return None
+        fallback = Static(world_average()) if role == "fallback" else self._fallback
+        if is_live(settings) and role != "fallback":
+            provider = build_provider(settings, KeyReader(settings, self._environ), role)
+            get = HttpGet(settings.ca_file, self._environ)
+            cache = SeriesCache(self._folder, role, settings)
+            live = LiveSource(role, provider, get, settings, fallback=fallback, cache=cache)
+            self.feeds.append(live)
+            return live
+        source = offline_source(settings, self._timezone, role=role, fallback=fallback)
+        if isinstance(source, FileSeries):
+            self.feeds.append(source)
+        return source

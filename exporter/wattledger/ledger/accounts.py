@@ -10,7 +10,7 @@ their names; what accrues meanwhile counts as not shown, like what expired.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from itertools import count
 from typing import Any
@@ -192,9 +192,15 @@ class Accounts:
             account.interval_embodied_g += embodied_g
             account.row = None
 
-    def touched(self) -> Iterator[Account]:
+    @property
+    def touched(self) -> Sequence[Account]:
         """The accounts to which the last interval booked energy or embodied emissions."""
-        return iter(self._touched)
+        return self._touched
+
+    def known(self, key: Key) -> Workload | None:
+        """What a workload is known as now."""
+        account = self._open.get(key) or self._dormant.get(key)
+        return account.info if account else None
 
     def everything(self) -> Iterator[Account]:
         """All accounts there are, also those that are not shown."""

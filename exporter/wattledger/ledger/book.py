@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from ..attribution import Frame
+from ..carbon.budgets.book import Budgets
 from ..carbon.pricing import Prices
 from ..clock import Clock
-from ..idle import Floor, Hour, IdleFloor
+from ..idle import Floor, IdleFloor
 from ..meters import Meters
-from ..model import COMPONENTS, S_NS, Component, Price, Share
+from ..model import COMPONENTS, S_NS, BudgetRow, Component, Price, Share
+from ..settings import BudgetSettings, EmbodiedSettings
 from ..snapshot import NodeRow, ProcessRow, WorkloadRow
 from .accounts import Accounts
+from .amortised import Amortised
 from .checkpoint import Checkpoint
+from .floors import FloorsFile
+from .history import History
 from .processes import Processes
 
 log = logging.getLogger(__name__)
 
-FLOORS_FILE = "idle-floor.json"
 FLOORS_EVERY_NS = 300 * S_NS
 
 
@@ -36,13 +37,19 @@ class View:
     series: int
     limited: int
     self_energy_uj: int
+    embodied_g: float | None
+    expired_embodied_g: float
+    budgets: tuple[BudgetRow, ...]
+    journal_errors: int
+    journal_written_wall_ns: int
 
 
 class Ledger:
-    """Accounts, process detail and idle floors, with their storage.
+    """Accounts, process detail, budgets and idle floors, with their storage.
 
     `folder` is the state directory, None to keep everything in memory. `counts` are the agent's counts of
-    its own doings, which go on after a restart like every other counter.
+    its own doings, which go on after a restart like every other counter. `agent` says for the journal what
+    made the figures.
     """
 
     def __init__(
@@ -54,6 +61,11 @@ class Ledger:
         clock: Clock,
         boot_id: str = "",
         folder: str | None = None,
+        embodied: EmbodiedSettings | None = None,
+        budgets: Sequence[BudgetSettings] = (),
+        hold_ns: int = 0,
+        retention_ns: int | None = None,
+        agent: Mapping[str, str] | None = None,
     ) -> None:
         self.accounts = accounts
         self.processes = processes
@@ -62,8 +74,18 @@ class Ledger:
         self.counts: dict[str, int] = {}
         self._clock = clock
         self._boot_id = boot_id
-        self._folder = folder
+        self._floors = FloorsFile(folder or "")
         self._checkpoint = Checkpoint(folder) if folder else None
+        self._history = None
+        if folder and retention_ns is not None:
+            self._history = History(folder, retention_ns=retention_ns, boot_id=boot_id, agent=agent or {})
+        self._embodied = Amortised(embodied or EmbodiedSettings())
+        self.budgets = Budgets(
+            budgets,
+            hold_ns=hold_ns,
+            seed=self._history.seed if self._history else None,
+            known=self.accounts.known,
+        )
         self._saved_meters: dict[str, Any] | None = None
         self._self_energy_uj = 0
         self._resumed_ns: int | None = None
@@ -74,13 +96,24 @@ class Ledger:
         """Take up what the last process left; raises StorageError when the directory cannot be used."""
         if self._checkpoint is None:
             log.warning("no state directory: counters and idle floors start anew with every start")
+            self.budgets.open(self._clock.wall_ns())
             return
-        self._load_floors()
+        self._floors.load(self.idle, self._clock.wall_ns())
         saved = self._checkpoint.open()
-        if saved is None:
-            return
+        if self._history is not None:
+            self._history.open()
+        if saved is not None:
+            self._take_up(saved, self._checkpoint)
+        self._open_budgets(saved)
+        if self._history is not None:
+            self._history.start()
+
+    def _take_up(self, saved: dict[str, Any], checkpoint: Checkpoint) -> None:
+        """Go on where a process of this boot stopped; of another boot, see its figures into the journal."""
         if saved.get("boot_id") != self._boot_id:
             log.info("another boot: counters start at zero")
+            self._embodied.begin(0)  # the agent belongs to this machine: its time counts from the boot
+            self._conclude(saved)
             return
         try:
             counts = dict(saved["counts"])
@@ -88,20 +121,59 @@ class Ledger:
             self.processes.load(saved["processes"])
             self.accounts.load(saved["accounts"], self._clock.boottime_ns())
             self._self_energy_uj = saved["self_energy_uj"]
+            self._embodied.load(saved["embodied"])
+            if self._history is not None:
+                self._history.load(saved["history"])
             self.checkpoint_errors = saved["checkpoint_errors"]
             self.counts = counts
             self._saved_meters = saved["meters"]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            self._checkpoint.reject(repr(error))
+            checkpoint.reject(repr(error))
             return
         self._resumed_ns = saved["at_ns"]
         down_ns = self._clock.boottime_ns() - saved["at_ns"]
         log.info("going on from the checkpoint", extra={"down_seconds": round(down_ns / S_NS, 3)})
 
+    def _conclude(self, saved: dict[str, Any]) -> None:
+        """See another boot's last figures into the journal."""
+        if self._history is None:
+            return
+        try:
+            self._history.conclude(saved)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            log.warning("the last boot's rest is not in the journal", extra={"reason": repr(error)})
+
+    def _open_budgets(self, saved: dict[str, Any] | None) -> None:
+        """What was consumed is in the checkpoint, of whatever boot, and in the journal: the most holds."""
+        dumps = [saved.get("budgets") if saved else None]
+        if self._history is not None:
+            dumps += self._history.budgets()
+        for dump in dumps:
+            try:
+                if dump:
+                    self.budgets.load(dump)
+            except ValueError as error:
+                log.warning("saved budgets were not readable", extra={"reason": str(error)})
+        self.budgets.open(self._clock.wall_ns())
+
     def configure(
-        self, *, series_limit: int, grace_ns: int, hold_ns: int, top: int, idle_watts: Mapping[str, float]
+        self,
+        *,
+        series_limit: int,
+        grace_ns: int,
+        hold_ns: int,
+        top: int,
+        idle_watts: Mapping[str, float],
+        embodied: EmbodiedSettings,
+        budgets: Sequence[BudgetSettings],
+        retention_ns: int,
+        agent: Mapping[str, str],
     ) -> None:
-        """Put reloaded settings in force."""
+        """Put reloaded settings in force; raises SettingsError for budgets, with nothing changed."""
+        self.budgets.configure(budgets, hold_ns=hold_ns, wall_ns=self._clock.wall_ns())
+        self._embodied.configure(embodied)
+        if self._history is not None:
+            self._history.configure(retention_ns=retention_ns, agent=agent)
         self.accounts.configure(series_limit=series_limit, grace_ns=grace_ns, hold_ns=hold_ns)
         self.processes.configure(top=top, grace_ns=grace_ns)
         self.idle.configure(idle_watts)
@@ -134,8 +206,16 @@ class Ledger:
         `estimated` are the components whose energy is an estimate.
         """
         usage = frame.usage
+        if self._history is not None and self._history.hour_ends(prices.end_ns):
+            self._history.offer(self.accounts, self._embodied.grams, self.budgets.dump())
         self.accounts.meet(usage.born, usage.ended, frame.end_ns)
         self.accounts.book(shares, usage.cpu_ns, prices, estimated=estimated)
+        embodied = self._embodied.take(usage, frame.start_ns, frame.end_ns, prices.end_ns)
+        if embodied:
+            self.accounts.book_embodied(embodied)
+        self._charge(prices, sum(embodied.values()))
+        if self._history is not None:
+            self._history.note(prices, frame.end_ns - frame.start_ns)
         self._self_energy_uj += self_energy_uj
         if usage.processes:
             dynamic_uj: dict[tuple[str, str], int] = {}
@@ -147,9 +227,32 @@ class Ledger:
         else:
             self.processes.book((), {}, {}, prices.now, frame.end_ns)
 
+    def _charge(self, prices: Prices, embodied_g: float) -> None:
+        """Count the interval against the budgets."""
+        touched = self.accounts.touched
+        rows = (
+            (
+                account.uid,
+                account.info,
+                account.held_until_ns is None,
+                account.interval_g,
+                account.interval_embodied_g,
+            )
+            for account in touched
+        )
+        node_g = sum([account.interval_g for account in touched])
+        self.budgets.charge(
+            prices.start_ns, prices.end_ns, node_g, embodied_g, rows if self.budgets.wants_rows else ()
+        )
+
     def view(self, interval_ns: int) -> View:
         """The account now."""
         return View(
+            embodied_g=self._embodied.grams if self._embodied.wanted else None,
+            expired_embodied_g=self.accounts.embodied_not_shown(),
+            budgets=self.budgets.rows(self._clock.wall_ns()),
+            journal_errors=self._history.errors if self._history else 0,
+            journal_written_wall_ns=self._history.written_wall_ns if self._history else 0,
             workloads=self.accounts.rows(interval_ns),
             processes=self.processes.rows(),
             series=self.accounts.series,
@@ -201,12 +304,15 @@ class Ledger:
             "self_energy_uj": self._self_energy_uj,
             "checkpoint_errors": self.checkpoint_errors,
             "counts": self.counts,
+            "embodied": self._embodied.dump(),
+            "budgets": self.budgets.dump(),
+            "history": self._history.dump() if self._history else None,
         }
         try:
             self._checkpoint.write(state)
             if now_ns - self._floors_ns >= FLOORS_EVERY_NS:
                 self._floors_ns = now_ns
-                self._save_floors()
+                self._floors.save(self.idle)
         except OSError as error:
             self.checkpoint_errors += 1
             if not self._broken:
@@ -216,46 +322,24 @@ class Ledger:
                 )
             self._broken = True
             return
+        if self._history is not None and self._history.due(now_ns):
+            # Only what the checkpoint holds: the journal must never know more than a next process.
+            self._history.offer(self.accounts, self._embodied.grams, state["budgets"])
         if self._broken:
             log.info("checkpoint is written again", extra={"path": self._checkpoint.path})
         self._broken = False
 
     def close(self) -> None:
-        """Save the idle floors and release the state directory."""
+        """Write the journal's rest, save the idle floors, and release the state directory."""
         if self._checkpoint is None:
             return
+        if self._history is not None:
+            self._history.close(self.accounts, self._embodied.grams, self.budgets.dump())
         try:
-            self._save_floors()
+            self._floors.save(self.idle)
             self._checkpoint.close()
         except OSError as error:
             log.error("state could not be saved at the end", extra={"reason": error.strerror})
-
-    def _save_floors(self) -> None:
-        """Replace the floors' file in one step; they outlive the boot, so this one is synced."""
-        if self._folder is None:
-            return
-        path = os.path.join(self._folder, FLOORS_FILE)
-        fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, msgspec.json.encode(self.idle.dump()))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.replace(f"{path}.new", path)
-
-    def _load_floors(self) -> None:
-        if self._folder is None:
-            return
-        path = os.path.join(self._folder, FLOORS_FILE)
-        try:
-            with open(path, "rb") as file:
-                saved = msgspec.json.decode(file.read(), type=dict[str, list[Hour]])
-        except FileNotFoundError:
-            return
-        except (OSError, msgspec.MsgspecError) as error:
-            log.warning("idle floors start anew", extra={"path": path, "reason": str(error)})
-            return
-        self.idle.load(saved, self._clock.wall_ns())
 
 
 def _boards_floor(component: Component, frame: Frame) -> Floor | None:

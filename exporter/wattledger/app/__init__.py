@@ -1,0 +1,16 @@
+"""The composition root: the only place where the objects meet."""
+
+from .agent import run
+from .demo import demo
+from .parts import build_grid_for, build_names, build_sampler, build_workloads, take_once, version
+
+__all__ = [
+    "build_grid_for",
+    "build_names",
+    "build_sampler",
+    "build_workloads",
+    "demo",
+    "run",
+    "take_once",
+    "version",
+]

@@ -1,0 +1,165 @@
+"""What the journal gets to know of the ledger, and when."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..carbon.budgets.book import Seed
+from ..carbon.budgets.history import seed_from
+from ..carbon.pricing import Prices
+from ..model import S_NS, Intensity
+from .accounts import Accounts
+from .journal import Batch, Journal, NodeSum
+
+EVERY_NS = 60 * S_NS
+HOUR_NS = 3600 * S_NS
+STOP_TIMEOUT_S = 1.0
+
+
+class _State(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checkpoint keeps: which count it is, how far it got, and at which price."""
+
+    lineage: str
+    covered_ns: int
+    wall_ns: int
+    intensity: Intensity | None
+
+
+class History:
+    """Hands the ledger's figures to the journal once a minute, and at the end of every hour.
+
+    What is handed over is never more than the checkpoint holds, so that after a crash the next process
+    and the journal agree. `budgets` and `seed` tell what the journal knows.
+    """
+
+    def __init__(self, folder: str, *, retention_ns: int, boot_id: str, agent: Mapping[str, str]) -> None:
+        self._journal = Journal(folder, retention_ns=retention_ns)
+        self._boot_id = boot_id
+        self._agent = dict(agent)
+        self.seed: Seed = seed_from(self._journal.sum_for)
+        self._state = _State(lineage=uuid.uuid4().hex, covered_ns=0, wall_ns=0, intensity=None)
+        self._offered_ns = 0
+
+    @property
+    def errors(self) -> int:
+        """Writes to the journal that failed."""
+        return self._journal.errors
+
+    @property
+    def written_wall_ns(self) -> int:
+        """When the journal was last written, 0 before."""
+        return self._journal.written_wall_ns
+
+    def open(self) -> None:
+        """Open the journal; one that cannot be used is told of in the log and counted, never raised."""
+        self._journal.open()
+
+    def start(self) -> None:
+        """Begin writing."""
+        self._journal.start()
+
+    def configure(self, *, retention_ns: int, agent: Mapping[str, str]) -> None:
+        """Put reloaded settings in force."""
+        self._journal.configure(retention_ns=retention_ns)
+        self._agent = dict(agent)
+
+    def budgets(self) -> list[Any]:
+        """The budgets as the journal knows them."""
+        return list(self._journal.budgets())
+
+    def note(self, prices: Prices, interval_ns: int) -> None:
+        """An interval was booked at these prices."""
+        self._state = _State(
+            lineage=self._state.lineage,
+            covered_ns=self._state.covered_ns + interval_ns,
+            wall_ns=prices.end_ns,
+            intensity=prices.now.intensity,
+        )
+
+    def hour_ends(self, wall_ns: int) -> bool:
+        """Whether the interval about to be booked ends in another hour than the last one."""
+        return self._state.wall_ns != 0 and wall_ns // HOUR_NS != self._state.wall_ns // HOUR_NS
+
+    def due(self, boottime_ns: int) -> bool:
+        """Whether it is time to write, which is then taken for done."""
+        if boottime_ns - self._offered_ns < EVERY_NS:
+            return False
+        self._offered_ns = boottime_ns
+        return True
+
+    def offer(self, accounts: Accounts, embodied_g: float, budgets: Any) -> None:
+        """Hand over the figures as they stand; never waits."""
+        self._offer(self._boot_id, self._state, accounts, embodied_g, budgets)
+
+    def conclude(self, saved: Mapping[str, Any]) -> None:
+        """Book the rest of another boot, from its last checkpoint.
+
+        Raises KeyError, TypeError or ValueError where that cannot be understood.
+        """
+        state = msgspec.convert(saved["history"], _State | None)
+        if state is not None:
+            accounts = Accounts()
+            accounts.load(saved["accounts"], 0)
+            self._offer(saved["boot_id"], state, accounts, saved["embodied"][0], saved["budgets"])
+
+    def dump(self) -> dict[str, Any]:
+        """What a later process of this boot needs to go on with the same count."""
+        dumped: dict[str, Any] = msgspec.to_builtins(self._state)
+        return dumped
+
+    def load(self, saved: Any) -> None:
+        """Take up a dump; raises ValueError for what is none."""
+        state = msgspec.convert(saved, _State | None)
+        if state is not None:
+            self._state = state
+
+    def close(self, accounts: Accounts, embodied_g: float, budgets: Any) -> None:
+        """Have the rest written, for which the disk gets a second."""
+        self.offer(accounts, embodied_g, budgets)
+        self._journal.stop(STOP_TIMEOUT_S)
+
+    def _offer(
+        self, boot_id: str, state: _State, accounts: Accounts, embodied_g: float, budgets: Any
+    ) -> None:
+        if state.intensity is None:
+            return
+        sums = {
+            component: NodeSum(
+                energy_uj=total.energy_uj,
+                emissions_g=total.emissions_g,
+                market_g=total.market_g,
+                water_l=total.water_l,
+                estimated_uj=total.estimated_uj,
+                fallback_uj=total.fallback_uj,
+                weak_uj=total.weak_uj,
+                facility_uj=total.facility_uj,
+            )
+            for component, total in accounts.node.items()
+        }
+        batch = Batch(
+            boot_id=boot_id,
+            lineage=state.lineage,
+            wall_ns=state.wall_ns,
+            covered_ns=state.covered_ns,
+            node=sums,
+            accounts=[
+                (
+                    account.info,
+                    [
+                        (cell.component, cell.mode, cell.energy_uj, cell.emissions_g)
+                        for cell in account.cells.values()
+                    ],
+                    account.embodied_g,
+                )
+                for account in accounts.everything()
+            ],
+            intensity=state.intensity,
+            embodied_g=embodied_g,
+            budgets=[budgets],
+            agent=self._agent,
+        )
+        self._journal.offer(batch)
