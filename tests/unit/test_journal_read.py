@@ -206,6 +206,18 @@ def test_reading_while_the_agent_writes(tmp_path, path):
             assert energies(reader.totals(0, at(2))) == {"container/web": 11}
 
 
+def test_a_reader_shows_one_moment(tmp_path, path):
+    """What the agent writes after the first read is not in its later answers, so that they add up."""
+    totals = Totals()
+    write(tmp_path, totals.use(WEB, J).batch(at(0)))
+    with open_for_reading(str(path)) as reader:
+        assert reader.nodes(0, at(9))["cpu"].energy_uj == J
+        write(tmp_path, totals.use(WEB, 10 * J).use(DB, J).batch(at(1)))
+        assert energies(reader.totals(0, at(9))) == {"container/web": 1}
+        assert energies(reader.hours(0, at(9))) == {"container/web": 1}
+        assert reader.grams(lambda _: True, 0, at(9)) == pytest.approx(0.0001, rel=1e-9)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
 def test_another_user_may_read_while_the_agent_writes(open_folder):
     """With read access to the file and none to write in its folder; what is only in the log is seen too."""

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..errors import StorageError
-from ..model import Component, Mode, Workload
+from ..model import Component, Workload
 from .journal_file import address, fallback_name
 from .journal_marks import node_sum
 from .journal_records import NodeSum
@@ -25,15 +25,10 @@ from .journal_schema import APPLICATION_ID, COMPONENT_OF, HOUR_NS, MODE_OF, NODE
 
 BUSY_S = 5.0
 CHUNK_HOURS = 24
-"""Hours are fetched by the day: a slow consumer then holds neither memory nor the write-ahead log."""
+"""Hours are fetched by the day, which bounds memory and spares SQLite sorting everything at once."""
 
-_GROUPS: dict[By, str] = {
-    "workload": "workload.id",
-    "kind": "workload.kind",
-    "namespace": "workload.pod_namespace",
-    "user": "workload.user",
-    "account": "workload.account",
-}
+_Group = tuple[int, int | str]
+"""Hour, or 0, and the number of a workload or the name of a group."""
 _WORKLOAD = "kind, ident, name, pod_namespace, pod_name, container_name, facts"
 _NODE_NAMES = ", ".join(NODE_COLUMNS)
 _NODE_SUMS = ", ".join(f"sum({column})" for column in NODE_COLUMNS)
@@ -42,6 +37,8 @@ _NODE_SUMS = ", ".join(f"sum({column})" for column in NODE_COLUMNS)
 class JournalReader:
     """An open journal; a context manager. Every method raises StorageError when the file cannot be read.
 
+    All methods show the journal as it was at the first read, however much the agent writes meanwhile; its
+    write-ahead log cannot shrink until the reader is closed. Not to be shared by threads.
     `complete` is False when a write-ahead log beside the file could not be used, so that the newest hours
     may be missing. Groups come in no order.
     """
@@ -50,6 +47,7 @@ class JournalReader:
         self.path = path
         self.complete = complete
         self._connection = connection
+        self._known: dict[int, Workload] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +78,10 @@ class JournalReader:
 
     def workloads(self) -> dict[int, Workload]:
         """Every workload the journal knows, by its number in the file."""
-        return {row[0]: _workload(row[1:]) for row in self._rows(f"SELECT id, {_WORKLOAD} FROM workload")}
+        if self._known is None:
+            rows = self._rows(f"SELECT id, {_WORKLOAD} FROM workload")
+            self._known = {row[0]: _workload(row[1:]) for row in rows}
+        return self._known
 
     def totals(self, start_ns: int, end_ns: int, *, by: By = "workload") -> list[GroupSum]:
         """The sums of each group over a span."""
@@ -175,7 +176,9 @@ class JournalReader:
         still running, up to the newest batch.
         """
         written_ns = self.written_wall_ns()
-        wanted = None if match is None else {id_ for id_, known in self.workloads().items() if match(known)}
+        chosen = match is not None
+        if match is not None:
+            self._choose(match)
         grams = 0.0
         first, last = start_ns // HOUR_NS, -(-end_ns // HOUR_NS)
         edges = {first, last - 1} if last > first else set()
@@ -186,67 +189,72 @@ class JournalReader:
             inside_ns = min(end_ns, ended_ns) - max(start_ns, began_ns)
             if inside_ns > 0:
                 part = inside_ns / (ended_ns - began_ns)
-                grams += part * self._nanograms(wanted, hour, hour + 1, embodied=embodied)
-        return (grams + self._nanograms(wanted, first + 1, last - 1, embodied=embodied)) / 1e9
+                grams += part * self._nanograms(chosen, hour, hour + 1, embodied=embodied)
+        return (grams + self._nanograms(chosen, first + 1, last - 1, embodied=embodied)) / 1e9
 
-    def _nanograms(self, wanted: set[int] | None, first: int, last: int, *, embodied: bool) -> int:
-        if wanted is None:
-            tables = [("hour_node", "emissions_ng"), *([("hour_cover", "embodied_ng")] if embodied else [])]
+    def _nanograms(self, chosen: bool, first: int, last: int, *, embodied: bool) -> int:
+        """Of the hours from `first` to before `last`: of the chosen workloads, else of the node."""
+        if chosen:
+            tables = {"hour_energy": "emissions_ng", "hour_embodied": "emissions_ng"}
         else:
-            tables = [
-                ("hour_energy", "emissions_ng"),
-                *([("hour_embodied", "emissions_ng")] if embodied else []),
-            ]
+            tables = {"hour_node": "emissions_ng", "hour_cover": "embodied_ng"}
+        only = " AND workload IN (SELECT id FROM chosen)" if chosen else ""
         total = 0
-        for table, column in tables:
-            key = "0" if wanted is None else "workload"
-            for id_, emissions_ng in self._rows(
-                f"SELECT {key}, sum({column}) FROM {table} WHERE hour >= ? AND hour < ? GROUP BY 1",
-                (first, last),
-            ):
-                if wanted is None or id_ in wanted:
-                    total += emissions_ng
+        for table, column in list(tables.items())[: 2 if embodied else 1]:
+            query = f"SELECT sum({column}) FROM {table} WHERE hour >= ? AND hour < ?{only}"
+            total += self._rows(query, (first, last))[0][0] or 0
         return total
 
+    def _choose(self, match: Callable[[Workload], bool]) -> None:
+        """Put the workloads that match into a temporary table of this connection."""
+        ids = [(id_,) for id_, known in self.workloads().items() if match(known)]
+        self._rows("CREATE TEMPORARY TABLE IF NOT EXISTS chosen (id INTEGER PRIMARY KEY)")
+        self._rows("DELETE FROM chosen")
+        self._connection.executemany("INSERT INTO chosen VALUES (?)", ids)
+
     def _sums(self, first: int, last: int, by: By, *, hourly: bool) -> list[tuple[int, GroupSum]]:
-        """Sums by group, and by hour if asked for; the hour is 0 else."""
-        hour = "hour" if hourly else "0"
-        group = _GROUPS[by]
-        cells: dict[tuple[int, Any], dict[tuple[Component, Mode], tuple[int, float]]] = {}
-        # Sums by workload come first: the join then has few rows.
-        for hour_of, group_of, component, mode, energy_uj, emissions_ng in self._rows(
-            f"SELECT at, {group}, component, mode, sum(uj), sum(ng) FROM ("
-            f" SELECT {hour} AS at, workload AS booked, component, mode,"
-            " sum(energy_uj) AS uj, sum(emissions_ng) AS ng FROM hour_energy"
-            " WHERE hour >= ? AND hour < ? GROUP BY at, booked, component, mode)"
-            " JOIN workload ON workload.id = booked GROUP BY 1, 2, 3, 4",
-            (first, last),
-        ):
-            cell = cells.setdefault((hour_of, group_of), {})
-            cell[COMPONENT_OF[component], MODE_OF[mode]] = (energy_uj, emissions_ng / 1e9)
-        embodied = {
-            (hour_of, group_of): emissions_ng / 1e9
-            for hour_of, group_of, emissions_ng in self._rows(
-                f"SELECT at, {group}, sum(ng) FROM ("
-                f" SELECT {hour} AS at, workload AS booked, sum(emissions_ng) AS ng FROM hour_embodied"
-                " WHERE hour >= ? AND hour < ? GROUP BY at, booked)"
-                " JOIN workload ON workload.id = booked GROUP BY 1, 2",
-                (first, last),
-            )
-        }
-        known = self.workloads() if by == "workload" else {}
+        """Sums by group, and by hour if asked for; the hour is 0 else.
+
+        Workloads are put into groups here: SQLite would sort every row of the span for it.
+        """
+        known = self.workloads()
+        group_of = {id_: id_ if by == "workload" else _group(workload, by) for id_, workload in known.items()}
+        cells: dict[_Group, dict[tuple[int, int], tuple[int, int]]] = {}
+        embodied: dict[_Group, int] = {}
+        at = "hour" if hourly else "0"
+        for start in self._chunks(first, last):
+            part = (start, min(last, start + CHUNK_HOURS))
+            for hour, id_, component, mode, energy_uj, emissions_ng in self._rows(
+                f"SELECT {at}, workload, component, mode, sum(energy_uj), sum(emissions_ng) FROM hour_energy"
+                " WHERE hour >= ? AND hour < ? GROUP BY 1, 2, 3, 4",
+                part,
+            ):
+                cell = cells.setdefault((hour, group_of[id_]), {})
+                booked_uj, booked_ng = cell.get((component, mode), (0, 0))
+                cell[component, mode] = (booked_uj + energy_uj, booked_ng + emissions_ng)
+            for hour, id_, emissions_ng in self._rows(
+                f"SELECT {at}, workload, sum(emissions_ng) FROM hour_embodied"
+                " WHERE hour >= ? AND hour < ? GROUP BY 1, 2",
+                part,
+            ):
+                key = (hour, group_of[id_])
+                embodied[key] = embodied.get(key, 0) + emissions_ng
         sums = []
-        for hour_of, group_of in {**cells, **embodied}:
-            workload = known.get(group_of)
+        for key in {**cells, **embodied}:
+            hour, group = key
+            workload = known[group] if isinstance(group, int) else None
             sums.append(
                 (
-                    hour_of,
+                    hour,
                     GroupSum(
-                        group=f"{workload.kind}/{workload.id}" if workload else str(group_of),
+                        group=f"{workload.kind}/{workload.id}" if workload else str(group),
                         workload=workload,
-                        cells=cells.get((hour_of, group_of), {}),
-                        embodied_g=embodied.get((hour_of, group_of), 0.0),
-                        hour_ns=hour_of * HOUR_NS if hourly else None,
+                        cells={
+                            (COMPONENT_OF[component], MODE_OF[mode]): (energy_uj, emissions_ng / 1e9)
+                            for (component, mode), (energy_uj, emissions_ng) in cells.get(key, {}).items()
+                        },
+                        embodied_g=embodied.get(key, 0) / 1e9,
+                        hour_ns=hour * HOUR_NS if hourly else None,
                     ),
                 )
             )
@@ -318,11 +326,20 @@ def _open(path: str, mode: str, *, complete: bool) -> JournalReader:
                 f"{path}: written by an older version of Wattledger (schema {version}); start the agent once,"
                 " which brings it up to date"
             )
+        connection.execute("BEGIN")
         checked = True
     finally:
         if not checked:
             connection.close()
     return JournalReader(path, connection, complete=complete)
+
+
+def _group(workload: Workload, by: By) -> str:
+    if by == "namespace":
+        return workload.pod_namespace
+    if by == "kind":
+        return workload.kind
+    return dict(workload.facts).get(by, "")
 
 
 def _hours(start_ns: int, end_ns: int) -> tuple[int, int]:
