@@ -70,7 +70,7 @@ def test_the_start_can_be_used_by_a_shell(tmp_path: Path) -> None:
 
 
 def test_a_command_waits_and_then_takes_the_place_of_the_process(tmp_path: Path) -> None:
-    """It runs within the valley, with its own arguments, output and status, and signals as it expects them."""
+    """It runs within the valley with its own arguments, output and status, and no signal is ignored."""
     first = int(time.time()) + 4
     flags = of_file(valley(tmp_path, first, first + 600))
     script = "date +%s; grep SigIgn /proc/self/status; echo $1 >&2; exit 9"
