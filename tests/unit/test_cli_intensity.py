@@ -133,9 +133,6 @@ def waited(host: Host, wish: Wish | None = None) -> tuple[Plan, list[str]]:
     return held, told
 
 
-# ---
-
-
 def test_the_plan_is_the_valley() -> None:
     """Two hours at 100 from noon instead of 200 now."""
     found = planned(Host(Scripted(course_of(VALLEY))))
@@ -273,9 +270,6 @@ def test_a_clock_that_is_set_forward_ends_the_wait() -> None:
     assert host.clock.wall_ns() - at(26) < 2 * MINUTE_NS
 
 
-# ---
-
-
 def run_on(
     host: Host, *command: str, otherwise: str = "run", deadline: float = 24
 ) -> tuple[int, list[tuple[str, ...]]]:
@@ -401,9 +395,6 @@ def test_the_plan_as_json() -> None:
         "savings_ratio": 0.5,
     }
     assert (source["provider"], source["kind"], source["fallback"]) == ("schedule", "average", False)
-
-
-# ---
 
 
 def page(host: Host, books: IntensitySource | None = None, width: int = 80) -> str:
