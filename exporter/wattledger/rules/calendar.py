@@ -9,7 +9,7 @@ from ..settings import Period
 
 _DAY_S = 86400
 _WEEK_S = 7 * _DAY_S
-_MONDAY_S = 4 * _DAY_S  # 1970-01-05
+_SINCE_MONDAY_S = 3 * _DAY_S  # the epoch is a Thursday
 _LEAP = "(year() % 4 == bool 0)"
 
 
@@ -18,7 +18,7 @@ def start(period: Period) -> str:
     if period == "day":
         return f"vector(time() - time() % {_DAY_S})"
     if period == "week":
-        return f"vector(time() - (time() - {_MONDAY_S}) % {_WEEK_S})"
+        return f"vector(time() - (time() + {_SINCE_MONDAY_S}) % {_WEEK_S})"
     if period == "month":
         return f"vector(time() - time() % {_DAY_S}) - (day_of_month() - 1) * {_DAY_S}"
     year = f"vector(time() - time() % {_DAY_S}) - (day_of_year() - 1) * {_DAY_S}"
