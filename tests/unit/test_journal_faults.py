@@ -18,7 +18,7 @@ from tests.unprivileged import as_nobody
 from wattledger.errors import StorageError
 from wattledger.ledger.journal import Journal
 from wattledger.ledger.journal_file import open_file
-from wattledger.ledger.journal_read import open_for_reading
+from wattledger.ledger.journal_read import find_journal, open_for_reading
 from wattledger.ledger.journal_schema import HOUR_NS, STEPS
 from wattledger.model import Workload
 
@@ -105,13 +105,16 @@ def test_a_journal_without_its_tables_is_moved_aside(tmp_path, path):
 
 def test_a_newer_journal_is_left_alone(tmp_path, path, caplog):
     """A file of this version's own is used beside it, and again after a restart."""
+    assert find_journal(str(tmp_path)) == str(path)
     open_file(str(tmp_path), NEWER).close()
+    assert find_journal(str(tmp_path)) == str(path)
     before = path.read_bytes()
     totals = Totals()
     with caplog.at_level(logging.ERROR):
         write(tmp_path, totals.use(WEB, J).batch(at(0)), totals.use(WEB, J).batch(at(1)))
     assert path.read_bytes() == before
     assert by_hour(tmp_path / "journal-1.sqlite3", WEB) == {0: 1, 1: 1}
+    assert find_journal(str(tmp_path)) == str(tmp_path / "journal-1.sqlite3")
     assert "newer version and is left alone" in caplog.text
     with pytest.raises(StorageError, match=r"newer version of Wattledger \(schema 2.*journal-1\.sqlite3"):
         open_for_reading(str(path))
@@ -288,6 +291,26 @@ def test_a_full_disk_is_waited_out(tmp_path, path):
     assert by_hour(path, WEB) == {0: 10, 1: 20, 3: 40}
     assert by_hour(path, DB) == {2: 30}
     assert asides(tmp_path) == []
+
+
+def test_old_hours_that_cannot_be_deleted_do_not_stop_new_ones(tmp_path, path, caplog):
+    """Something holds on to the first hour: an error a day, and the batches are written."""
+    write(tmp_path, Totals(boot_id="old").use(WEB, J).batch(at(0)))
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute(
+            "CREATE TRIGGER keep BEFORE DELETE ON hour_node BEGIN SELECT raise(ABORT, 'held on to'); END"
+        )
+    journal = Journal(str(tmp_path), retention_ns=24 * HOUR_NS)
+    journal.open()
+    journal.start()
+    totals = Totals()
+    with caplog.at_level(logging.ERROR):
+        for hour in range(72, 90):
+            offer(journal, totals.use(WEB, J).pass_time(3600).batch(at(hour)))
+    assert journal.stop(20)
+    assert journal.errors == 1
+    assert [record.reason for record in caplog.records] == ["held on to"]
+    assert sum(by_hour(path, WEB).values()) == 19
 
 
 @pytest.fixture

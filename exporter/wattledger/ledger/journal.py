@@ -218,7 +218,9 @@ class Journal:
             writer = self._writer = Writer(file.connection, created=file.created)
         known = self._known[1] if self._known and self._known[0] == _lineage(batch) else None
         hour = batch.wall_ns // HOUR_NS
-        self._known = (_lineage(batch), writer.write(batch, known))
+        marks = writer.write(batch, known)
+        with self._changed:
+            self._known = (_lineage(batch), marks)
         if hour != self.written_wall_ns // HOUR_NS:  # so that a copy of the main file alone is nearly whole
             file.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
@@ -232,6 +234,7 @@ class Journal:
                 self._retention.done(batch)
             self._writer.forget_rows()
         except sqlite3.Error as error:
+            self._retention.done(batch)  # again tomorrow, not with every batch
             self._failed(error)
 
     def _open_file(self) -> OpenFile:

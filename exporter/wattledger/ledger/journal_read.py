@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from ..errors import StorageError
 from ..model import Component, Workload
-from .journal_file import address, fallback_name
+from .journal_file import FILE, address, fallback_name
 from .journal_marks import node_sum
 from .journal_records import NodeSum
 from .journal_rows import By, GroupSum, HourCover, SourceSum
@@ -273,6 +273,20 @@ class JournalReader:
             return self._connection.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
             raise StorageError(f"{self.path}: cannot be read: {error}") from error
+
+
+def find_journal(folder: str) -> str:
+    """The path of the journal in a state directory, whether it is there or not.
+
+    That of `journal.sqlite3`, unless a newer version wrote it and an agent of this one wrote beside it.
+    """
+    path, beside = os.path.join(folder, FILE), os.path.join(folder, fallback_name(len(STEPS)))
+    if os.path.exists(beside):
+        try:
+            open_for_reading(path).close()
+        except StorageError:
+            return beside
+    return path
 
 
 def open_for_reading(path: str) -> JournalReader:
