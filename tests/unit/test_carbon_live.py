@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.hostile_server import Exchange, HostileServer, answer
 from tests.scripted_provider import EPOCH_NS, HOUR_NS, ScriptedProvider, hour, hourly
+from wattledger.carbon.cache import SeriesCache
 from wattledger.carbon.fetch import FetchError, Request
 from wattledger.carbon.http import HttpGet
 from wattledger.carbon.intensity import IntensitySource, Static, world_average
@@ -133,6 +135,27 @@ class TestIntervals:
         mean = known(100, 200).over(hour(5.5), hour(6.5))
         assert mean.grams_per_kwh == pytest.approx(300, rel=1e-12)
         assert mean.fallback
+
+    @pytest.mark.parametrize(
+        "price",
+        [lambda source: source.at(hour(0.2)), lambda source: source.over(hour(0.1), hour(0.2))],
+        ids=("at", "over"),
+    )
+    def test_a_new_answer_counts_at_once(self, price: Callable[[LiveSource], Intensity]) -> None:
+        """Within the point that was just priced with, and already while the answer is put on disk."""
+        seen: list[float] = []
+
+        class Looking(SeriesCache):
+            def store(self, fresh: Series, course: Series) -> None:
+                seen.append(price(source).grams_per_kwh)
+
+        provider = ScriptedProvider(hourly(100, 200), hourly(110, 210))
+        source = live(provider, cache=Looking(None, "intensity", IntensitySettings()))
+        source.refresh(hour(0))
+        assert price(source).grams_per_kwh == 100
+        source.refresh(hour(0.1))
+        assert price(source).grams_per_kwh == 110
+        assert seen == [100, 110]
 
     def test_an_empty_or_backward_interval_has_the_value_at_its_end(self) -> None:
         source = known(100, 200)

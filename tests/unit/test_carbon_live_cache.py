@@ -149,6 +149,14 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, make: object) -> None
     assert live(tmp_path, NOTHING).at(hour(0)).fallback
 
 
+def test_a_link_is_not_read(tmp_path: Path) -> None:
+    """What lies elsewhere was not put there by this agent."""
+    path = stored(tmp_path)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to("elsewhere")
+    assert live(tmp_path, NOTHING).at(hour(0.5)).fallback
+
+
 def test_a_link_is_replaced_not_followed(tmp_path: Path) -> None:
     target = tmp_path / "precious"
     target.write_text("x")

@@ -42,10 +42,6 @@ class Deadline:
                 handle.close()
             self._handles.clear()
 
-    def left_s(self) -> float:
-        """Seconds until the end, always more than none: zero would mean not to wait at all."""
-        return max(0.001, self._end_s - time.monotonic())
-
     def error(self, label: str) -> FetchError:
         """What to raise when it has passed."""
         return FetchError("timeout", f"{label}: no whole answer within {self._total_s:g} s")
@@ -67,7 +63,7 @@ class Deadline:
                 sock.settimeout(left_s / (len(found) - index))
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.settimeout(self.left_s())
+                sock.settimeout(None)  # a timeout of its own would race the end
                 self._watch(sock)
             except OSError as error:
                 sock.close()
