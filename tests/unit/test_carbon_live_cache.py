@@ -24,8 +24,9 @@ NOTHING = FetchError("connect", "no network yet")
 
 def live(
     folder: Path, step: Series | Exception, configured: IntensitySettings = DE, role: Role = "intensity"
-):
-    return LiveSource(
+) -> LiveSource:
+    """A source as a process has it that just began."""
+    source = LiveSource(
         role,
         ScriptedProvider(step),
         lambda _: None,
@@ -33,6 +34,9 @@ def live(
         cache=SeriesCache(str(folder), role, configured),
         rng=random.Random(1),
     )
+    assert source.at(hour(0.5)).fallback  # nothing is read before it is asked when it is due
+    source.first_due_s(hour(0.5))
+    return source
 
 
 def stored(folder: Path) -> Path:

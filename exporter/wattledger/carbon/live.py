@@ -53,7 +53,7 @@ class LiveSource:
     Only the newest fetched series prices; what earlier ones said of the past week is kept for the outlook's
     ranking. What is too old by `settings.max_age_ns` gives way to `fallback` (the world average where there
     is none), marked as such. `at`, `over` and `series` look at one reference and never wait; they are
-    for any thread. `refresh` and `notice` belong to one background thread.
+    for any thread. The other methods belong to one background thread.
     For every role but `signal` a series has to be an average in g/kWh, or is refused.
     """
 
@@ -81,16 +81,8 @@ class LiveSource:
         self._given_up = False
         self._clock_doubted = False
         self._complained: set[str] = set()
-        cached = cache.load() if cache is not None else None
-        if cached is not None and not self._refusal(cached[0]):
-            self._known = _Known(*cached)
-        self._health = FeedHealth(
-            role=role,
-            provider=provider.name,
-            up=self._known is not None,
-            last_success_ns=self._known.fresh.fetched_ns if self._known else 0,
-            errors={},
-        )
+        self._looked = False
+        self._health = FeedHealth(role=role, provider=provider.name, up=False, last_success_ns=0, errors={})
 
     @property
     def health(self) -> FeedHealth:
@@ -140,7 +132,11 @@ class LiveSource:
         return between(known.course, start_ns, end_ns)
 
     def first_due_s(self, now_ns: int) -> float:
-        """Seconds until the first refresh: none, unless what an earlier process fetched is still young."""
+        """Seconds until the first refresh: none, unless what an earlier process fetched is still young.
+
+        Takes up what that process left on disk, as the first refresh does otherwise.
+        """
+        self._take_up()
         known = self._known
         if known is None or self.at(now_ns).fallback:
             return 0.0
@@ -148,6 +144,7 @@ class LiveSource:
 
     def refresh(self, now_ns: int) -> float:
         """Ask the provider; seconds until it is due again. Only a defect of this program raises."""
+        self._take_up()
         try:
             series = self._fetch(now_ns)
         except FetchError as error:
@@ -176,6 +173,16 @@ class LiveSource:
         elif self._given_up and not given_up:
             log.info("carbon source off fallback", extra=self._names())
         self._given_up = given_up
+
+    def _take_up(self) -> None:
+        """What is on disk, once."""
+        if self._looked or self._cache is None:
+            return
+        self._looked = True
+        cached = self._cache.load()
+        if cached is not None and not self._refusal(cached[0]):
+            self._known = _Known(*cached)
+            self._health = replace(self._health, up=True, last_success_ns=cached[0].fetched_ns)
 
     def _fetch(self, now_ns: int) -> Series:
         """A series that may be used; raises FetchError and what `_UNEXPECTED` lists."""
