@@ -149,6 +149,15 @@ def test_an_account_that_was_dropped_unseen_starts_at_zero_too(tmp_path, path):
     assert by_hour(path, WEB) == {0: 105, 1: 38, 2: 1}
 
 
+def test_an_account_that_begins_anew_leaves_no_marks_behind(tmp_path, path):
+    """The new one has no dram cell: the old one's must not be missed after a restart."""
+    totals = Totals().use(WEB, 100 * J).use(WEB, 5 * J, component="dram", embodied_g=1.0).pass_time(10)
+    first = totals.batch(at(0))
+    second = totals.drop(WEB).use(WEB, 30 * J).pass_time(10).batch(at(1))
+    write(tmp_path, first, second, second, totals.use(WEB, 1 * J).pass_time(10).batch(at(2)))
+    assert by_hour(path, WEB) == {0: 105, 1: 30, 2: 1}
+
+
 def test_an_hour_that_was_there_already_is_booked_to_again(tmp_path, path):
     """The wall clock goes back: the hour gets more, and later hours stay."""
     totals = Totals()
