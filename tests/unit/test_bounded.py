@@ -17,7 +17,7 @@ from wattledger.workloads.names.service import NameService
 from wattledger.workloads.roster import Roster
 
 BIRTHS = 4
-KEPT_WHEN_DEAD = ("._retired", "._dormant")
+KEPT_WHEN_DEAD = ("._retired", "._dormant", "._journal._known[].accounts")
 """Tables that remember the dead up to a limit of their own, which other tests here reach."""
 
 
