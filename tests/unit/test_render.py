@@ -302,3 +302,14 @@ def test_own_process_metrics_are_what_the_reference_client_reads():
 def test_build_labels_name_the_version():
     assert build_labels("abc123")["revision"] == "abc123"
     assert set(build_labels()) == {"version", "revision", "python_version"}
+
+
+def test_a_signal_of_percentiles_shows_no_grams():
+    """WattTime's index ranks moments: the best start and the state are told, no intensity and no saving."""
+    known = rich_snapshot()
+    signal = replace(known.outlook, unit="percentile", means={})
+    text = Renderer({}).render(replace(known, outlook=signal), openmetrics=False).decode()
+    assert "wattledger_grid_best_window_start_timestamp_seconds{" in text
+    assert 'wattledger_grid_signal{state="red"} 1' in text
+    assert "grid_best_window_grams" not in text
+    assert "savings" not in text

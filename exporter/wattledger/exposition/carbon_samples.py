@@ -69,6 +69,8 @@ def _add_outlook(lines: Lines, outlook: Outlook) -> None:
     for window in outlook.windows:
         duration = (("duration", f"{window.duration_ns // HOUR_NS}h"),)
         lines.add("grid_best_window_start_timestamp_seconds", seconds(window.start_ns), duration)
+        if outlook.unit == "percentile":
+            continue  # a signal has no grams to show or to save
         lines.add("grid_best_window_grams_per_kilowatt_hour", number(window.grams_per_kwh), duration)
         lines.add("grid_best_window_savings_ratio", number(window.savings_ratio), duration)
     for state in STATES:
