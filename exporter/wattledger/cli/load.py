@@ -33,6 +33,8 @@ from .options import CONFIG_FILE, options
 from .structured_part import Structure
 from .yaml_file import Given, read_file
 
+_SERVICE_FILE = "wattledger.yaml"
+
 
 def load_settings(flags: Mapping[str, str], environ: Mapping[str, str]) -> Settings:
     """Read the settings anew, the settings file included.
@@ -43,7 +45,7 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str]) -> Setti
     """
     table = {option.key: option for option in options()}
     by_layer = (_flags(table, flags), _environment(table, environ))
-    config_file = flags.get(CONFIG_FILE.key) or environ.get(CONFIG_FILE.environment) or None
+    config_file = flags.get(CONFIG_FILE.key) or environ.get(CONFIG_FILE.environment) or _service_file(environ)
     in_file = {key: option for key, option in table.items() if option.in_file}
     from_file = read_file(config_file, in_file, refused_keys()) if config_file else {}
     given: dict[str, Given] = {**from_file, **by_layer[1], **by_layer[0]}
@@ -66,6 +68,13 @@ def _environment(table: Mapping[str, Option], environ: Mapping[str, str]) -> dic
         for key, option in table.items()
         if option.environment and environ.get(option.environment, "").strip()
     }
+
+
+def _service_file(environ: Mapping[str, str]) -> str | None:
+    """The settings file in the directory of `ConfigurationDirectory=`, None where there is none."""
+    folder = environ.get("CONFIGURATION_DIRECTORY", "").split(":")[0]
+    path = os.path.join(folder, _SERVICE_FILE)
+    return path if folder and os.path.lexists(path) else None
 
 
 def _state_directory(environ: Mapping[str, str]) -> str:

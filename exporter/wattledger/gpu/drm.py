@@ -16,7 +16,8 @@ from .device_files import DeviceFiles
 from .records import BoardUse, ProcessShare
 
 GRANT_PTRACE = r"""sudo mkdir -p /etc/systemd/system/wattledger.service.d
-printf '[Service]\nAmbientCapabilities=CAP_SYS_PTRACE\n' \
+printf '%s\n' '[Service]' \
+  CapabilityBoundingSet='CAP_SYS_PTRACE CAP_DAC_READ_SEARCH' AmbientCapabilities=CAP_SYS_PTRACE \
   | sudo tee /etc/systemd/system/wattledger.service.d/gpu-processes.conf
 sudo systemctl daemon-reload && sudo systemctl restart wattledger"""
 

@@ -19,7 +19,9 @@ DENIED: Final = ("eacces", "eperm")
 
 GRANT_PERF = r"""# as a service:
 sudo mkdir -p /etc/systemd/system/wattledger.service.d
-printf '[Service]\nAmbientCapabilities=CAP_PERFMON\n' \
+printf '%s\n' '[Service]' \
+  CapabilityBoundingSet='CAP_PERFMON CAP_DAC_READ_SEARCH' AmbientCapabilities=CAP_PERFMON \
+  SystemCallFilter='@system-service perf_event_open' SystemCallFilter='~@privileged @resources' \
   | sudo tee /etc/systemd/system/wattledger.service.d/perf.conf
 sudo systemctl daemon-reload && sudo systemctl restart wattledger
 # or, for every user (this opens all of perf to them):

@@ -17,7 +17,7 @@ DENIED: Final = ("eacces", "eperm")
 
 GRANT_READ = r"""# as a service:
 sudo mkdir -p /etc/systemd/system/wattledger.service.d
-printf '[Service]\nAmbientCapabilities=CAP_DAC_READ_SEARCH\n' \
+printf '[Service]\nCapabilityBoundingSet=CAP_DAC_READ_SEARCH\nAmbientCapabilities=CAP_DAC_READ_SEARCH\n' \
   | sudo tee /etc/systemd/system/wattledger.service.d/rapl.conf
 sudo systemctl daemon-reload && sudo systemctl restart wattledger
 # or, for members of a group, now and at every boot:
