@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wattledger.carbon.intensity import Static
@@ -14,6 +14,7 @@ from wattledger.ledger.book import Ledger
 from wattledger.ledger.processes import Processes
 from wattledger.model import Finding, Intensity, Probe, ProcessUse, Reading, Usage, Workload, Zone
 from wattledger.sampler import Policy, Sampler
+from wattledger.settings import BudgetSettings, EmbodiedSettings
 from wattledger.snapshot import Snapshot
 
 J = 1_000_000
@@ -164,6 +165,9 @@ class ScriptedNode:
         top: int = 0,
         grams_per_kwh: float = 360.0,
         pricing: Pricing | None = None,
+        embodied: EmbodiedSettings | None = None,
+        budgets: Sequence[BudgetSettings] = (),
+        retention_ns: int | None = None,
     ) -> None:
         self.clock = ManualClock()
         self.sensor = ScriptedSensor(self.clock, zones)
@@ -176,6 +180,9 @@ class ScriptedNode:
         self.idle_watts = {"cpu": 0.0, "dram": 0.0} if idle_watts is None else idle_watts
         self.top = top
         self.pricing = pricing or static_price(grams_per_kwh)
+        self.embodied = embodied
+        self.budgets = budgets
+        self.retention_ns = retention_ns
         self.self_cpu_ns = 0
         self.start()
 
@@ -187,6 +194,9 @@ class ScriptedNode:
             clock=self.clock,
             boot_id=self.boot_id,
             folder=self.folder,
+            embodied=self.embodied,
+            budgets=self.budgets,
+            retention_ns=self.retention_ns,
         )
         self.ledger.open()
         self.sampler = Sampler(
@@ -204,10 +214,22 @@ class ScriptedNode:
     def restart(self) -> None:
         """The process dies without a word and another one starts; the hardware and the workloads go on."""
         self.ledger._checkpoint and self.ledger._checkpoint.close()
+        if self.ledger._history is not None:
+            self.ledger._history.close()  # a thread of this process, which a real death would end
         self.workloads.born = list(self.workloads.alive)
         self.workloads.ended = []
         self.workloads.pending = {}
         self.start()
+
+    def reboot(self, seconds: float = 60.0) -> None:
+        """The machine is off for some time: boot time and all counters begin anew, wall time goes on."""
+        wall_ns = self.clock.wall_ns() + round(seconds * S)
+        self.clock.now_ns = 10 * S
+        self.clock.epoch_ns = wall_ns - self.clock.now_ns
+        self.boot_id += "+"
+        for zone in self.sensor.zones:
+            self.sensor.reset(zone)
+        self.restart()
 
     def step(self, seconds: float = 5.0) -> Snapshot:
         """Let time pass and tick."""

@@ -51,7 +51,10 @@ def build_grid(
     ranker = Ranker()
 
     def look(now_ns: int) -> Outlook | None:
-        return outlook(steering.series(now_ns - BEHIND_NS, now_ns + AHEAD_NS), now_ns, ranker)
+        ahead = outlook(steering.series(now_ns - BEHIND_NS, now_ns + AHEAD_NS), now_ns, ranker)
+        if ahead is None and isinstance(steering, LiveSource | FileSeries):
+            return Outlook(source=steering.at(now_ns), generated_ns=0)  # it will have a course again: unknown
+        return ahead
 
     return Grid(
         pricing=Pricing(

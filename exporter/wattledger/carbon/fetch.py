@@ -47,8 +47,9 @@ class Reply:
 class Get(Protocol):
     """Makes a request within its limits of time and size.
 
-    Raises FetchError when there is no complete answer (`connect`, `tls`, `timeout`, `redirect`, `too_large`);
-    a complete answer of any status is returned.
+    Raises FetchError when there is no complete answer (`connect`, `tls`, `timeout`, `redirect`, `too_large`,
+    `bad_data` for damaged compression, `no_key` for a key that no header can carry); a complete
+    answer of any status is returned.
     """
 
     def __call__(self, request: Request) -> Reply: ...

@@ -206,7 +206,7 @@ class Ledger:
         `estimated` are the components whose energy is an estimate.
         """
         usage = frame.usage
-        if self._history is not None and self._history.hour_ends(prices.end_ns):
+        if self._history is not None and not self._broken and self._history.hour_ends(prices.end_ns):
             self._history.offer(self.accounts, self._embodied.grams, self.budgets.dump())
         self.accounts.meet(usage.born, usage.ended, frame.end_ns)
         self.accounts.book(shares, usage.cpu_ns, prices, estimated=estimated)
@@ -334,7 +334,9 @@ class Ledger:
         if self._checkpoint is None:
             return
         if self._history is not None:
-            self._history.close(self.accounts, self._embodied.grams, self.budgets.dump())
+            if not self._broken:
+                self._history.offer(self.accounts, self._embodied.grams, self.budgets.dump())
+            self._history.close()
         try:
             self._floors.save(self.idle)
             self._checkpoint.close()

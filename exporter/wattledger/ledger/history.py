@@ -117,9 +117,8 @@ class History:
         if state is not None:
             self._state = state
 
-    def close(self, accounts: Accounts, embodied_g: float, budgets: Any) -> None:
-        """Have the rest written, for which the disk gets a second."""
-        self.offer(accounts, embodied_g, budgets)
+    def close(self) -> None:
+        """Have what was handed over written, for which the disk gets a second."""
         self._journal.stop(STOP_TIMEOUT_S)
 
     def _offer(
