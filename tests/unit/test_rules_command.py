@@ -198,6 +198,14 @@ def test_what_cannot_be_used_is_told_with_its_place(tmp_path: Path, text: str, m
     assert refused(tmp_path, text) == message
 
 
+def test_a_regular_expression_may_repeat_what_is_no_letter(tmp_path: Path) -> None:
+    """`\\d*` and `.*` are meant as such; only a star behind a plain character is one of the shell."""
+    path = tmp_path / "budgets.yml"
+    path.write_text(with_budget("select: {user: 'u\\d*', account: '(a|b).*', name: '[ab]*c'}"))
+    (budget,) = load_budgets(str(path))
+    assert budget.select["user"] == Matcher(like="u\\d*")
+
+
 def test_a_list_that_is_not_there_is_said(tmp_path: Path) -> None:
     """With the reason."""
     with pytest.raises(SettingsError, match=r"no\.yml: cannot read the list of budgets: No such file"):

@@ -22,7 +22,7 @@ _TAKEN = ("budget", "period", "severity", "window", "alertname")
 _SELECTABLE = (*TARGET_LABELS, *SERIES_LABELS, *INFO_LABELS, "team")
 # What Python's regular expressions have and RE2 has not: looking around, atomic groups, references back.
 _NOT_RE2 = re.compile(r"\(\?(?:[=!>#(]|<[=!]|P=)|\\[1-9]|[*+?}]\+")
-_SHELL_STAR = re.compile(r"(?:^|[\w-])\*")
+_SHELL_STAR = re.compile(r"(?:^|(?<!\\)[\w-])\*")
 _LINES = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 
 Values = str | list[str]
