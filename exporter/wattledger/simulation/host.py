@@ -16,7 +16,6 @@ from .load import DAY_S, HOUR_S, Population, Task
 from .placement import Layout, place
 from .profile import HostProfile
 
-STEP_NS = S_NS
 REPLACE_STEPS = 10  # load balancing, besides at every birth and end
 COOLED_W = 0.05
 EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
@@ -47,11 +46,13 @@ class SimulatedHost:
     often the host is looked at in between. Steps of one second have constant load and are interpolated
     linearly. The host runs on the monotonic clock: a suspended machine draws nothing and does no work.
     It is not made for use from several threads at once.
+    `step_s` makes the steps longer, so that a month passes quickly; such a host is another one.
     """
 
-    def __init__(self, profile: HostProfile, clock: Clock, seed: int) -> None:
+    def __init__(self, profile: HostProfile, clock: Clock, seed: int, *, step_s: int = 1) -> None:
         self.profile = profile
         self.clock = clock
+        self._step_s, self._step_ns = step_s, step_s * S_NS
         self.start_ns = clock.boottime_ns()
         self._wall_ns = clock.wall_ns()
         self._begin_ns = self._edge_ns = clock.monotonic_ns()
@@ -74,7 +75,7 @@ class SimulatedHost:
     def advance(self) -> None:
         """Bring the host to its clock; a large host costs 0.25 ms per second passed."""
         self._now_ns = self.clock.monotonic_ns()
-        while self._edge_ns + STEP_NS <= self._now_ns:
+        while self._edge_ns + self._step_ns <= self._now_ns:
             self._end_step()
             self._begin_step()
 
@@ -152,13 +153,13 @@ class SimulatedHost:
         return self._channel_uj[channel] + self._channel_uw[channel] * (self._now_ns - self._edge_ns) // S_NS
 
     def _end_step(self) -> None:
-        self._edge_ns += STEP_NS
+        self._edge_ns += self._step_ns
         self._steps += 1
-        _add(self._channel_uj, self._channel_uw)
-        _add(self._idle_uj, self._idle_uw)
+        _add(self._channel_uj, self._channel_uw, self._step_s)
+        _add(self._idle_uj, self._idle_uw, self._step_s)
         for task in self._placed:
-            task.cpu_ns += task.cpu_rate_ns
-            _add(task.energy_uj, task.power_uw)
+            task.cpu_ns += task.cpu_rate_ns * self._step_s
+            _add(task.energy_uj, task.power_uw, self._step_s)
 
     def _begin_step(self) -> None:
         at_s = (self._edge_ns - self._begin_ns) / S_NS
@@ -204,7 +205,7 @@ class SimulatedHost:
                 works=works,
                 heat=heat,
                 room_c=room_c,
-                dt_s=STEP_NS / S_NS,
+                dt_s=float(self._step_s),
             )
             for i, task in enumerate(tasks):
                 task.heat[number] = heat[i]
@@ -246,9 +247,9 @@ class SimulatedHost:
         return empty_w, physics.wall_power(parts_w, most_w) - parts_w - empty_w
 
 
-def _add(into: list[int], step: list[int]) -> None:
-    for i, amount in enumerate(step):
-        into[i] += amount
+def _add(into: list[int], amounts: list[int], times: int = 1) -> None:
+    for i, amount in enumerate(amounts):
+        into[i] += amount * times
 
 
 def _board_idle_w(room_c: float) -> float:
