@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wattledger.carbon.fetch import Get
+from wattledger.carbon.live.fetch import Get
 from wattledger.carbon.series import Point, Series
 
 EPOCH_NS = 1_767_225_600_000_000_000

@@ -7,8 +7,8 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wattledger.carbon.ahead.windows import Best, Course
 from wattledger.carbon.series import Point
-from wattledger.carbon.windows import Best, Course
 
 # Times count from zero, so that every moment can be tried; None is a gap.
 VALUES = st.one_of(

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.command_line import REPOSITORY
-from wattledger.carbon.outlook import HORIZON_HOURS, WINDOW_HOURS
+from wattledger.carbon.ahead.outlook import HORIZON_HOURS, WINDOW_HOURS
 from wattledger.cli.group import wattledger
 from wattledger.cli.load import load_settings
 from wattledger.exposition.catalogue import BY_SAMPLE_NAME, OUTLOOK

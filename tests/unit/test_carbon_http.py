@@ -30,9 +30,9 @@ from tests.hostile_server import (
     zipped,
 )
 from tests.ports import free_port
-from wattledger.carbon.address import address_of, proxy_for
-from wattledger.carbon.fetch import FetchError, Reply, Request
-from wattledger.carbon.http import HttpGet, retry_after_s
+from wattledger.carbon.live.address import address_of, proxy_for
+from wattledger.carbon.live.fetch import FetchError, Reply, Request
+from wattledger.carbon.live.http import HttpGet, retry_after_s
 
 KEY = "sup3r-secret-key"
 PASSWORD = "pa55-phrase"

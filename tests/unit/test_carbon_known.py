@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from wattledger.carbon.intensity import Static
 from wattledger.carbon.known import NEVER_NS, intensity_of, known_at, mean_known, next_change
-from wattledger.carbon.scheduled import Scheduled
+from wattledger.carbon.offline.scheduled import Scheduled
+from wattledger.carbon.offline.weekly import Weekly
 from wattledger.carbon.series import Point, Series
-from wattledger.carbon.weekly import Weekly
 from wattledger.model import Intensity
 from wattledger.settings import WeeklyRule
 

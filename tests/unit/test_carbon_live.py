@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from tests.hostile_server import Exchange, HostileServer, answer
 from tests.scripted_provider import EPOCH_NS, HOUR_NS, ScriptedProvider, hour, hourly
-from wattledger.carbon.cache import SeriesCache
-from wattledger.carbon.fetch import FetchError, Request
-from wattledger.carbon.http import HttpGet
 from wattledger.carbon.intensity import IntensitySource, Static, world_average
-from wattledger.carbon.live import LiveSource
-from wattledger.carbon.pace import Pace
+from wattledger.carbon.live.cache import SeriesCache
+from wattledger.carbon.live.fetch import FetchError, Request
+from wattledger.carbon.live.http import HttpGet
+from wattledger.carbon.live.pace import Pace
+from wattledger.carbon.live.source import LiveSource
 from wattledger.carbon.providers.registry import build_provider
 from wattledger.carbon.series import Point, Series
 from wattledger.model import Intensity

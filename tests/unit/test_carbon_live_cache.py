@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.scripted_provider import ScriptedProvider, hour, hourly
-from wattledger.carbon.cache import SeriesCache
-from wattledger.carbon.fetch import FetchError
-from wattledger.carbon.live import LiveSource
+from wattledger.carbon.live.cache import SeriesCache
+from wattledger.carbon.live.fetch import FetchError
+from wattledger.carbon.live.source import LiveSource
 from wattledger.carbon.series import Series
 from wattledger.settings import IntensitySettings, Role
 

@@ -21,11 +21,11 @@ from tests.hostile_server import (
     raw,
 )
 from tests.scripted_provider import hour
-from wattledger.carbon.cache import SeriesCache
-from wattledger.carbon.fetch import FetchError
-from wattledger.carbon.http import HttpGet
-from wattledger.carbon.keys import KeyReader
-from wattledger.carbon.live import LiveSource
+from wattledger.carbon.live.cache import SeriesCache
+from wattledger.carbon.live.fetch import FetchError
+from wattledger.carbon.live.http import HttpGet
+from wattledger.carbon.live.keys import KeyReader
+from wattledger.carbon.live.source import LiveSource
 from wattledger.carbon.providers.registry import build_provider
 from wattledger.logs import JsonFormatter, LogfmtFormatter
 from wattledger.settings import IntensitySettings

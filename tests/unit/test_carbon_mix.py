@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wattledger.carbon.mix import fuels, mix_intensity
+from wattledger.carbon.offline.mix import fuels, mix_intensity
 from wattledger.errors import SettingsError
 
 

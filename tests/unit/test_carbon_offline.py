@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from wattledger.carbon.intensity import Static
-from wattledger.carbon.offline import offline_source
-from wattledger.carbon.series_file import FileSeries
+from wattledger.carbon.offline.choice import offline_source
+from wattledger.carbon.offline.series_file import FileSeries
 from wattledger.errors import SettingsError
 from wattledger.model import Intensity
 from wattledger.settings import IntensitySettings, WeeklyRule

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.carbon_courses import HOUR_NS, MIDNIGHT_NS, course_of, hourly
-from wattledger.carbon.outlook import outlook
-from wattledger.carbon.ranking import Ranker, rank
+from wattledger.carbon.ahead.outlook import outlook
+from wattledger.carbon.ahead.ranking import Ranker, rank
 from wattledger.carbon.series import Point
 
 MINUTE_NS = HOUR_NS // 60

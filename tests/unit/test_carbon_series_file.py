@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from wattledger.carbon import series_file
 from wattledger.carbon.intensity import Static
+from wattledger.carbon.offline import series_file
+from wattledger.carbon.offline.series_file import FileSeries
 from wattledger.carbon.series import Point
-from wattledger.carbon.series_file import FileSeries
 from wattledger.carbon.watch import Feed
 from wattledger.model import Intensity
 from wattledger.settings import IntensitySettings, Role

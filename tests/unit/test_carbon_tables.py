@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.command_line import REPOSITORY
-from wattledger.carbon.tables import LICENCES, site_of, table_intensity, zones
+from wattledger.carbon.offline.tables import LICENCES, site_of, table_intensity, zones
 from wattledger.errors import SettingsError
 
-DATA = REPOSITORY / "exporter/wattledger/carbon/data"
+DATA = REPOSITORY / "exporter/wattledger/carbon/offline/data"
 END_OF_2024_NS = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp()) * 10**9
 
 

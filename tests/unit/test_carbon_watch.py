@@ -9,9 +9,9 @@ import pytest
 
 from tests.hostile_server import Exchange, HostileServer
 from tests.scripted_provider import ScriptedProvider, hourly
-from wattledger.carbon.http import HttpGet
 from wattledger.carbon.intensity import world_average
-from wattledger.carbon.live import LiveSource
+from wattledger.carbon.live.http import HttpGet
+from wattledger.carbon.live.source import LiveSource
 from wattledger.carbon.providers.registry import build_provider
 from wattledger.carbon.watch import CarbonWatch
 from wattledger.clock import ManualClock, SystemClock

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wattledger.carbon.offline.scheduled import Scheduled
+from wattledger.carbon.offline.weekly import NEVER_NS, Weekly, gap, time_zone
 from wattledger.carbon.pricing import Ratio
-from wattledger.carbon.scheduled import Scheduled
-from wattledger.carbon.weekly import NEVER_NS, Weekly, gap, time_zone
 from wattledger.errors import SettingsError
 from wattledger.model import Intensity
 from wattledger.settings import WeeklyRule
@@ -250,7 +250,7 @@ def test_a_system_without_a_database_is_told_what_to_install() -> None:
     program = (
         "import sys; sys.modules['tzdata'] = None\n"
         "import zoneinfo; zoneinfo.reset_tzpath(())\n"
-        "from wattledger.carbon.weekly import time_zone\n"
+        "from wattledger.carbon.offline.weekly import time_zone\n"
         "time_zone('Europe/Berlin', 'carbon.timezone')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.carbon_courses import HOUR_NS, MIDNIGHT_NS, hourly
+from wattledger.carbon.ahead.windows import Best, Course
 from wattledger.carbon.series import Point
-from wattledger.carbon.windows import Best, Course
 
 HALF_NS = HOUR_NS // 2
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from tests.carbon_courses import HOUR_NS, MIDNIGHT_NS, course_of
-from wattledger.carbon.fetch import FetchError, Get, Reply, Request
 from wattledger.carbon.intensity import IntensitySource, Static, world_average
-from wattledger.carbon.live import LiveSource
+from wattledger.carbon.live.fetch import FetchError, Get, Reply, Request
+from wattledger.carbon.live.source import LiveSource
 from wattledger.carbon.series import Series
 from wattledger.cli import grid_words
 from wattledger.cli.best_window import NO_FORECAST_STATUS, WAIT_STATUS, run_then, show

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.carbon_services import NOW_NS, CarbonAwareSdkService, ns
-from wattledger.carbon.fetch import FetchError
-from wattledger.carbon.http import HttpGet
+from wattledger.carbon.live.fetch import FetchError
+from wattledger.carbon.live.http import HttpGet
 from wattledger.carbon.providers.registry import build_provider
 from wattledger.carbon.series import Point
 from wattledger.settings import IntensitySettings

@@ -43,10 +43,10 @@ from tests.hostile_server import (
     raw,
     zipped,
 )
-from wattledger.carbon.fetch import FetchError
-from wattledger.carbon.http import HttpGet
 from wattledger.carbon.intensity import Static
-from wattledger.carbon.live import LiveSource
+from wattledger.carbon.live.fetch import FetchError
+from wattledger.carbon.live.http import HttpGet
+from wattledger.carbon.live.source import LiveSource
 from wattledger.carbon.providers.registry import PROVIDERS, build_provider, kind_of
 from wattledger.model import Intensity
 from wattledger.settings import IntensitySettings

@@ -13,8 +13,8 @@ from tests.carbon_services import (
     EnergyChartsService,
     ns,
 )
-from wattledger.carbon.fetch import FetchError
-from wattledger.carbon.http import HttpGet
+from wattledger.carbon.live.fetch import FetchError
+from wattledger.carbon.live.http import HttpGet
 from wattledger.carbon.providers.registry import build_provider
 from wattledger.carbon.series import Point
 from wattledger.errors import SettingsError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wattledger.carbon.fetch import FetchError
+from wattledger.carbon.live.fetch import FetchError
 from wattledger.carbon.providers.samples import Sample, points_of, step_ns
 from wattledger.carbon.series import Point
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from tests.carbon_services import DAY, NOW_NS, WattTimeService, ns
-from wattledger.carbon.fetch import FetchError
-from wattledger.carbon.http import HttpGet
+from wattledger.carbon.live.fetch import FetchError
+from wattledger.carbon.live.http import HttpGet
 from wattledger.carbon.providers.registry import build_provider
 from wattledger.settings import IntensitySettings
 

@@ -13,7 +13,7 @@ from ..carbon.budgets.feasibility import Doubts, Idle, refuse
 from ..carbon.build import Grid
 from ..carbon.embodied import rate_g_per_s
 from ..carbon.intensity import world_average
-from ..carbon.offline import offline_source
+from ..carbon.offline.choice import offline_source
 from ..clock import Clock, SystemClock
 from ..errors import SettingsError
 from ..exposition.http import NodeView, make_app

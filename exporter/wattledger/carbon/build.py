@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from ..clock import Clock
 from ..model import Outlook
 from ..settings import CarbonSettings, IntensitySettings, Role
-from .cache import SeriesCache
-from .http import HttpGet
+from .ahead.outlook import AHEAD_NS, BEHIND_NS, outlook
+from .ahead.ranking import Ranker
 from .intensity import IntensitySource, Static, world_average
-from .keys import KeyReader
-from .live import LiveSource
-from .offline import offline_source
-from .outlook import AHEAD_NS, BEHIND_NS, outlook
+from .live.cache import SeriesCache
+from .live.http import HttpGet
+from .live.keys import KeyReader
+from .live.source import LiveSource
+from .offline.choice import offline_source
+from .offline.series_file import FileSeries
+from .offline.weekly import Weekly, time_zone
 from .pricing import Constant, Pricing, Ratio
 from .providers.registry import build_provider, is_live
-from .ranking import Ranker
-from .series_file import FileSeries
 from .watch import CarbonWatch, Feed
-from .weekly import Weekly, time_zone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

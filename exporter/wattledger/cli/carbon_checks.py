@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..carbon.mix import mix_intensity
+from ..carbon.offline.mix import mix_intensity
+from ..carbon.offline.tables import table_intensity
+from ..carbon.offline.weekly import gap
 from ..carbon.providers.registry import build_provider
-from ..carbon.tables import table_intensity
-from ..carbon.weekly import gap
 from ..errors import SettingsError
 from ..settings import ProviderName, Role
 from .carbon_facts import PROVIDER_NAMES, Facts, facts_of, providers_for, why_not

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from ..carbon.mix import fuels
+from ..carbon.offline.mix import fuels
 from ..errors import SettingsError
 from .kinds import Number
 from .structured_part import Part, Structure

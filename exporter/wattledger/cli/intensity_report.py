@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..carbon.outlook import AHEAD_NS, BEHIND_NS, outlook
-from ..carbon.ranking import HOUR_NS, Ranker
+from ..carbon.ahead.outlook import AHEAD_NS, BEHIND_NS, outlook
+from ..carbon.ahead.ranking import HOUR_NS, Ranker
+from ..carbon.ahead.windows import Course
 from ..carbon.series import Unit
-from ..carbon.windows import Course
 from ..exposition.amounts import NOTHING
 from ..model import S_NS, FeedHealth, Intensity, Outlook, Window
 from . import grid_words

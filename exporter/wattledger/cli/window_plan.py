@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ..carbon.ahead.windows import Course
 from ..carbon.intensity import IntensitySource
 from ..carbon.series import Unit
-from ..carbon.windows import Course
 from ..clock import Clock
 from ..model import S_NS, Intensity
 

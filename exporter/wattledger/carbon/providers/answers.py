@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ..fetch import FetchError, Get, Reply, Request
+from ..live.fetch import FetchError, Get, Reply, Request
 
 T = TypeVar("T")
 

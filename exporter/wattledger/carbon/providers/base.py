@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ...settings import ProviderName
-from ..fetch import Get
+from ..live.fetch import Get
 from ..series import Series
 
 Key = Callable[[], str]

@@ -10,7 +10,7 @@ import msgspec
 from ...errors import SettingsError
 from ...model import S_NS
 from ...settings import IntensitySettings
-from ..fetch import FetchError, Get, Request
+from ..live.fetch import FetchError, Get, Request
 from ..series import Series
 from .answers import ask, instant_ns, stamp
 from .facts import CARBON_AWARE_SDK as FACTS

@@ -9,7 +9,7 @@ import msgspec
 
 from ...model import Basis
 from ...settings import IntensitySettings
-from ..fetch import FetchError, Get, Request
+from ..live.fetch import FetchError, Get, Request
 from ..series import Series
 from .answers import ask, instant_ns
 from .base import Key

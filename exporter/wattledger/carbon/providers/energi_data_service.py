@@ -8,7 +8,7 @@ import msgspec
 
 from ...errors import SettingsError
 from ...settings import IntensitySettings
-from ..fetch import FetchError, Get, Request
+from ..live.fetch import FetchError, Get, Request
 from ..series import Series
 from .answers import ask, instant_ns
 from .facts import ENERGI_DATA_SERVICE as FACTS

@@ -11,7 +11,7 @@ import msgspec
 from ...errors import SettingsError
 from ...model import S_NS
 from ...settings import IntensitySettings
-from ..fetch import FetchError, Get, Request
+from ..live.fetch import FetchError, Get, Request
 from ..series import Series
 from .answers import LATEST_NS, ask
 from .facts import ENERGY_CHARTS as FACTS

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from ...model import S_NS
-from ..fetch import FetchError
+from ..live.fetch import FetchError
 from .samples import DAY_NS, Sample
 
 log = logging.getLogger(__name__)

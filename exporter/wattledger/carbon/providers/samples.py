@@ -11,7 +11,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ...model import S_NS
-from ..fetch import FetchError
+from ..live.fetch import FetchError
 from ..series import Point, Unit
 
 MINUTE_NS = 60 * S_NS

@@ -9,7 +9,7 @@ import msgspec
 
 from ...errors import SettingsError
 from ...settings import IntensitySettings
-from ..fetch import FetchError, Get, Request
+from ..live.fetch import FetchError, Get, Request
 from ..series import Series
 from .answers import ask, instant_ns, stamp
 from .facts import UK_CARBON_INTENSITY as FACTS

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from ..errors import SettingsError
-from ..model import S_NS, Basis, Flow, Intensity
+from ...errors import SettingsError
+from ...model import S_NS, Basis, Flow, Intensity
 from .table_rows import table_rows
 
 Dataset = Literal["ember", "egrid", "google"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..errors import WattledgerError
+from ...errors import WattledgerError
 
 
 class FetchError(WattledgerError):

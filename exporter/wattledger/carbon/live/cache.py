@@ -10,10 +10,10 @@ import stat
 
 import msgspec
 
-from ..hostfs import reason_of
-from ..settings import IntensitySettings, Role
+from ...hostfs import reason_of
+from ...settings import IntensitySettings, Role
+from ..series import Series
 from .history import fault_of
-from .series import Series
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import SettingsError
-from ..model import Basis, Flow, Intensity
+from ...errors import SettingsError
+from ...model import Basis, Flow, Intensity
 from .table_rows import table_rows
 
 LICENCE = "IPCC AR5 WG3 annex III"

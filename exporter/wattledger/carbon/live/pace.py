@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from ..model import S_NS
+from ...model import S_NS
 
 BACKOFF_S = (30.0, 3600.0)
 REFUSED_S = (900.0, 3600.0)

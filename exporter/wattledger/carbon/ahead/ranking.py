@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..model import S_NS, SignalState
-from .series import Point
+from ...model import S_NS, SignalState
+from ..series import Point
 
 HOUR_NS = 3600 * S_NS
 LEAST_COURSE_NS = 6 * HOUR_NS

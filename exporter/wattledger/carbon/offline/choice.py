@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from ..errors import SettingsError
-from ..model import Basis, Flow, Intensity
-from ..settings import IntensitySettings, Role
-from .intensity import IntensitySource, Static, world_average
+from ...errors import SettingsError
+from ...model import Basis, Flow, Intensity
+from ...settings import IntensitySettings, Role
+from ..intensity import IntensitySource, Static, world_average
 from .mix import mix_intensity
 from .scheduled import Scheduled
 from .series_file import FileSeries

@@ -9,8 +9,8 @@ from operator import attrgetter
 
 from msgspec.structs import replace
 
-from ..model import S_NS
-from .series import Point, Series
+from ...model import S_NS
+from ..series import Point, Series
 
 KEPT_NS = 7 * 86400 * S_NS
 """How far back the course reaches, for ranking."""

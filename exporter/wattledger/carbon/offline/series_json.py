@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from ..model import S_NS
+from ...model import S_NS
 from .series_row import Row, Scalar, Shape, bad, checked, quoted
 
 _LISTS = ("data", "emissions", "points", "forecastdata")

@@ -7,9 +7,9 @@ from itertools import pairwise
 from operator import attrgetter
 from statistics import median_low
 
-from ..model import S_NS
-from .fetch import FetchError
-from .series import Point
+from ...model import S_NS
+from ..live.fetch import FetchError
+from ..series import Point
 from .series_row import Row, bad
 
 MOST_ROWS = 100_000

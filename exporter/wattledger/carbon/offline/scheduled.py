@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..model import Intensity
-from .intensity import mean_over
-from .series import Point, Series
+from ...model import Intensity
+from ..intensity import mean_over
+from ..series import Point, Series
 from .weekly import Weekly
 
 _MOST_POINTS = 10_000

@@ -21,7 +21,7 @@ from contextlib import closing
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
-from .. import __version__
+from ... import __version__
 from .address import Address, Proxy, address_of, proxy_for
 from .deadline import Deadline
 from .failures import explain

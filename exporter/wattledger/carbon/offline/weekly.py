@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from ..errors import SettingsError
-from ..model import S_NS
-from ..settings import WeeklyRule
+from ...errors import SettingsError
+from ...model import S_NS
+from ...settings import WeeklyRule
 
 DAY_MINUTES = 1440
 WEEK_MINUTES = 7 * DAY_MINUTES

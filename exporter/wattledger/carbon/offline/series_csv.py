@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from ..model import Basis
+from ...model import Basis
 from .series_row import Row, Shape, bad, checked
 
 _MAPS_VALUE = re.compile(r"carbon intensity gco2eq/kwh \((direct|life cycle|lca|life cycle assessment)\)")

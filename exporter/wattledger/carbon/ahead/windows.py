@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .series import Point
+from ..series import Point
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..model import Intensity, Outlook, Window
+from ...model import Intensity, Outlook, Window
+from ..series import Point, Series
 from .ranking import HOUR_NS, Ranker, rank
-from .series import Point, Series
 from .windows import Course
 
 HORIZON_HOURS = (1, 3, 6, 12, 24)

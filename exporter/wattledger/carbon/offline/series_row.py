@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from ..model import S_NS, Basis
-from .fetch import FetchError
+from ...model import S_NS, Basis
+from ..live.fetch import FetchError
 
 Scalar = str | float | int | bool | None
 

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Mapping
 
-from ..settings import IntensitySettings
+from ...settings import IntensitySettings
 from .fetch import FetchError
 
 log = logging.getLogger(__name__)

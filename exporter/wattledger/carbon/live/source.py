@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ..model import S_NS, FeedHealth, Intensity
-from ..settings import IntensitySettings, Role
+from ...model import S_NS, FeedHealth, Intensity
+from ...settings import IntensitySettings, Role
+from ..intensity import IntensitySource, Static, world_average
+from ..known import intensity_of, known_at, mean_known, next_change
+from ..providers.base import Provider
+from ..series import Series
 from .cache import SeriesCache
 from .fetch import FetchError, Get
 from .history import between, fault_of, overlay
-from .intensity import IntensitySource, Static, world_average
-from .known import intensity_of, known_at, mean_known, next_change
 from .pace import Pace
-from .providers.base import Provider
-from .series import Series
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from ..model import S_NS, Basis, FeedHealth, Intensity
-from ..settings import IntensitySettings, Role
-from .fetch import FetchError
-from .intensity import IntensitySource
-from .known import known_or_fallback, mean_known
-from .series import Series
+from ...model import S_NS, Basis, FeedHealth, Intensity
+from ...settings import IntensitySettings, Role
+from ..intensity import IntensitySource
+from ..known import known_or_fallback, mean_known
+from ..live.fetch import FetchError
+from ..series import Series
 from .series_csv import csv_rows
 from .series_json import json_rows
 from .series_points import points_around

@@ -1,0 +1,1 @@
+"""What the grid will do: forecast means, best windows and the signal."""

@@ -1,0 +1,1 @@
+"""Sources of intensity that need no network."""
