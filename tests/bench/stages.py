@@ -8,15 +8,16 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from wattledger.app import build_sampler, build_workloads
 from wattledger.attribution import Frame, attribute
+from wattledger.carbon.pricing import Prices
 from wattledger.clock import SystemClock
 from wattledger.exposition.http import GZIP_LEVEL
 from wattledger.exposition.own import OwnProcess, build_labels
 from wattledger.exposition.render import Renderer
-from wattledger.model import Price, Probe, Reading, Share, Usage
+from wattledger.model import Probe, Reading, Share, Usage
 from wattledger.sampler import Sampler
 from wattledger.sensors.base import Sensor
 from wattledger.sensors.registry import build_sensors
@@ -160,9 +161,9 @@ class Bench:
         ledger, watch = sampler.ledger, self._watch
         book, checkpoint = ledger.book, ledger.checkpoint
 
-        def timed_book(frame: Frame, shares: Sequence[Share], price: Price, self_energy_uj: int) -> None:
+        def timed_book(frame: Frame, shares: Sequence[Share], prices: Prices, **more: Any) -> None:
             self._frame = frame
-            watch.timed("ledger", lambda: book(frame, shares, price, self_energy_uj))
+            watch.timed("ledger", lambda: book(frame, shares, prices, **more))
 
         ledger.book = timed_book  # type: ignore[method-assign]
         ledger.checkpoint = lambda meters: watch.timed(  # type: ignore[method-assign]
