@@ -14,13 +14,14 @@ from .flags import EPILOG
 from .gpu import gpu
 from .intensity import intensity
 from .once import once
+from .report import report
 from .rules import rules
 from .run import run
 
 
 @click.group(
     invoke_without_command=True,
-    commands=[run, check, once, demo, gpu, intensity, best_window, rules],
+    commands=[run, check, once, demo, gpu, intensity, best_window, report, rules],
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
