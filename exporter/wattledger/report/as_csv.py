@@ -83,7 +83,7 @@ def _total(report: Report) -> Row:
     return Row(
         group="",
         energy_uj=totals.energy_uj,
-        idle_uj=totals.idle_uj,
+        idle_uj=totals.idle_uj + totals.charged_idle_uj,
         emissions_g=totals.emissions_g,
         embodied_g=totals.embodied_g,
         components={one.component: one.energy_uj for one in report.components},

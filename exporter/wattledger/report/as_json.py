@@ -111,6 +111,7 @@ def _component(one: ComponentSum) -> dict[str, Any]:
         "market_emissions_grams": one.market_g,
         "water_liters": one.water_l,
         "idle_microjoules": one.idle_uj,
+        "charged_idle_microjoules": one.charged_idle_uj,
         "unattributed_microjoules": one.unattributed_uj,
         "estimated_microjoules": one.estimated_uj,
         "fallback_microjoules": one.fallback_uj,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from ..ledger.journal_read import JournalReader
 from ..ledger.journal_rows import GroupSum, HourCover
-from ..model import COMPONENTS, S_NS, Component
+from ..model import COMPONENTS, S_NS, Component, Mode
 from .coverage import coverage
 from .grouping import APART, apart_of, component_rows, ranked, rows_of
 from .records import By, ComponentSum, Report, Row, Slice, Software, Source, Totals
@@ -49,7 +49,7 @@ def gather(
         end_ns=end_ns,
         timezone=span.timezone,
         by=by,
-        totals=_totals(components, sums, sum(hour.embodied_g for hour in cover) if embodied else None),
+        totals=_totals(components, sum(hour.embodied_g for hour in cover) if embodied else None),
         components=components,
         rows=top_rows,
         rest=rest,
@@ -74,7 +74,9 @@ def _components(reader: JournalReader, span: Span, sums: Sequence[GroupSum]) -> 
     nodes = reader.nodes(span.start_ns, span.end_ns)
     market = any(node.market_g for node in nodes.values())
     water = any(node.water_l for node in nodes.values())
-    apart_uj = {kind: _by_component(sums, kind) for kind in APART}
+    idle_uj = _by_component(sums, lambda kind, _: kind == "idle")
+    charged_uj = _by_component(sums, lambda kind, mode: kind not in APART and mode == "idle")
+    unattributed_uj = _by_component(sums, lambda kind, _: kind == "unattributed")
     return tuple(
         ComponentSum(
             component=component,
@@ -86,24 +88,27 @@ def _components(reader: JournalReader, span: Span, sums: Sequence[GroupSum]) -> 
             estimated_uj=nodes[component].estimated_uj,
             fallback_uj=nodes[component].fallback_uj,
             weak_uj=nodes[component].weak_uj,
-            idle_uj=apart_uj["idle"].get(component, 0),
-            unattributed_uj=apart_uj["unattributed"].get(component, 0),
+            idle_uj=idle_uj.get(component, 0),
+            charged_idle_uj=charged_uj.get(component, 0),
+            unattributed_uj=unattributed_uj.get(component, 0),
         )
         for component in COMPONENTS
         if component in nodes
     )
 
 
-def _by_component(sums: Iterable[GroupSum], kind: str) -> dict[Component, int]:
+def _by_component(sums: Iterable[GroupSum], wanted: Callable[[str, Mode], bool]) -> dict[Component, int]:
+    """The energy of the cells whose kind of workload and mode are wanted."""
     found: dict[Component, int] = {}
     for one in sums:
-        if one.workload is not None and one.workload.kind == kind:
-            for (component, _), (energy_uj, _) in one.cells.items():
+        kind = one.workload.kind if one.workload else ""
+        for (component, mode), (energy_uj, _) in one.cells.items():
+            if wanted(kind, mode):
                 found[component] = found.get(component, 0) + energy_uj
     return found
 
 
-def _totals(components: Sequence[ComponentSum], sums: Sequence[GroupSum], embodied_g: float | None) -> Totals:
+def _totals(components: Sequence[ComponentSum], embodied_g: float | None) -> Totals:
     return Totals(
         energy_uj=sum(one.energy_uj for one in components),
         facility_uj=sum(one.facility_uj for one in components),
@@ -115,13 +120,7 @@ def _totals(components: Sequence[ComponentSum], sums: Sequence[GroupSum], embodi
         fallback_uj=sum(one.fallback_uj for one in components),
         weak_uj=sum(one.weak_uj for one in components),
         idle_uj=sum(one.idle_uj for one in components),
-        charged_idle_uj=sum(
-            energy_uj
-            for one in sums
-            if one.workload is not None and one.workload.kind not in APART
-            for (_, mode), (energy_uj, _) in one.cells.items()
-            if mode == "idle"
-        ),
+        charged_idle_uj=sum(one.charged_idle_uj for one in components),
         unattributed_uj=sum(one.unattributed_uj for one in components),
     )
 

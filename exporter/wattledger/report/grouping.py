@@ -35,7 +35,7 @@ def apart_of(sums: Iterable[GroupSum]) -> list[Row]:
         if one.workload is not None and one.workload.kind in APART:
             kind = one.workload.kind
             rows[kind] = added(rows[kind], _row(one, kind))
-    return list(rows.values())
+    return [replace(row, members=0) for row in rows.values()]
 
 
 def component_rows(components: Iterable[ComponentSum]) -> list[Row]:
@@ -44,7 +44,7 @@ def component_rows(components: Iterable[ComponentSum]) -> list[Row]:
         Row(
             group=one.component,
             energy_uj=one.energy_uj,
-            idle_uj=one.idle_uj,
+            idle_uj=one.idle_uj + one.charged_idle_uj,
             emissions_g=one.emissions_g,
             embodied_g=None,
             components={one.component: one.energy_uj},

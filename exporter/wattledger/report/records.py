@@ -20,8 +20,8 @@ class Row:
 
     `group` identifies it: a kind and an id with a slash between, a namespace, a user, an account or a
     component; "" is the group of those that have none. `workload` is set where groups are workloads.
-    `idle_uj` is the idle part within `energy_uj` that was charged to the group. `members` is how many
-    workloads it has. `embodied_g` is None where embodied emissions are not split that way.
+    `idle_uj` is the idle part within `energy_uj`. `members` is how many workloads it has, 0 where that
+    says nothing. `embodied_g` is None where embodied emissions are not split that way.
     """
 
     group: str
@@ -36,8 +36,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentSum:
-    """One component of the node; `idle_uj` was nobody's use, `unattributed_uj` nobody's at all.
+    """One component of the node.
 
+    `idle_uj` is idle energy that nobody was charged with, `charged_idle_uj` what workloads were.
     `market_g` and `water_l` are None where none was booked.
     """
 
@@ -51,6 +52,7 @@ class ComponentSum:
     fallback_uj: int
     weak_uj: int
     idle_uj: int
+    charged_idle_uj: int
     unattributed_uj: int
 
     @property
@@ -63,10 +65,7 @@ class ComponentSum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """The node over the whole period; None where nothing of that kind was booked.
-
-    `idle_uj` is idle energy that nobody was charged with, `charged_idle_uj` what workloads were.
-    """
+    """The node over the whole period: the sums of its components, None where nothing was booked."""
 
     energy_uj: int
     facility_uj: float

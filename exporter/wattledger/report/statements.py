@@ -73,14 +73,14 @@ def method_sentences(report: Report) -> list[str]:
     said = [
         (
             "Energy per workload is an allocation of the node's energy, not a measurement of each workload:"
-            " in every sample, what a component drew above its idle power goes to workloads by their CPU time,"
-            " and that of a GPU by how much its processes used it."
+            " in every sample, what a component drew above its idle power goes to workloads by their CPU"
+            " time, and that of a GPU by how much its processes used it."
         ),
         _idle(report),
         "Unattributed is what was drawn while the agent did not run, or with nobody to charge it to.",
         (
-            "Emissions were booked when the energy was drawn, at the grid's intensity of that moment times PUE,"
-            " and were never priced again."
+            "Emissions were booked when the energy was drawn, at the grid's intensity of that moment times"
+            " PUE, and were never priced again."
         ),
         "Operational emissions are location-based; no offsets, certificates or contracts are netted.",
     ]
@@ -98,8 +98,8 @@ def method_sentences(report: Report) -> list[str]:
     said += [
         "Measured counters are typically good to 5 %, estimates to 30 to 50 %.",
         (
-            "A sample over the turn of an hour belongs to the hour in which it ended, and the period is made of"
-            " whole hours."
+            "A sample over the turn of an hour belongs to the hour in which it ended, and the period is made"
+            " of whole hours."
         ),
         (
             "Energy is kept in whole microjoules and emissions in whole nanograms; rows add up to the node's"
