@@ -1,0 +1,62 @@
+"""Selectors and idioms of the queries, so that each is written in one way."""
+
+from __future__ import annotations
+
+SELECTION = 'cluster=~"$cluster", job=~"$job", instance=~"$instance"'
+ACROSS_NODES = 'cluster=~"$cluster", job=~"$job"'
+NODE = "cluster, job, instance"
+IDENTITY = "kind, id, name, pod_namespace, pod_name, container_name"
+
+
+def of(name: str, *matchers: str) -> str:
+    """The series of the nodes that are chosen."""
+    return f"{name}{{{', '.join((SELECTION, *matchers))}}}"
+
+
+def across(name: str, *matchers: str) -> str:
+    """Series that have no instance, because they add up nodes."""
+    return f"{name}{{{', '.join((ACROSS_NODES, *matchers))}}}"
+
+
+def rate(name: str, *matchers: str) -> str:
+    """Per second, over the interval that Grafana finds wide enough for the scrape interval."""
+    return f"rate({of(name, *matchers)}[$__rate_interval])"
+
+
+def grown(name: str, *matchers: str) -> str:
+    """By how much a counter grew over the time shown."""
+    return f"increase({of(name, *matchers)}[$__range])"
+
+
+def integral(recorded: str) -> str:
+    """What a recorded rate of five minutes adds up to over the time shown.
+
+    One value a minute times 60 s: cheap for a thousand nodes, and independent of the scrape interval.
+    The window ends at the last full minute.
+    """
+    return f"60 * sum_over_time({recorded}[$__range:1m])"
+
+
+def kwh(joules: str) -> str:
+    """Joules as kilowatt hours."""
+    return f"{joules} / 3600000"
+
+
+def total(expression: str, by: str = "") -> str:
+    """The sum, by labels or of all."""
+    return f"sum by ({by}) ({expression})" if by else f"sum({expression})"
+
+
+def count_or_zero(expression: str) -> str:
+    """How many series there are; 0 where there are none."""
+    return f"count({expression}) or vector(0)"
+
+
+def newest(info: str, by: str) -> str:
+    """One series of an info family per `by`; for a while there are two when a label of it changed."""
+    return f"topk by ({by}) (1, {info})"
+
+
+def largest(expression: str, ranked: str, by: str, count: int) -> str:
+    """`expression` for the `count` series with the largest `ranked`, the same ones at every step."""
+    return f"{expression}\nand on ({by})\ntopk({count}, {ranked})"
