@@ -55,7 +55,7 @@ def exposure(folder: Path, *drop_ins: Path) -> float:
 
 @needs_systemd_analyze
 def test_the_default_exposes_little(tmp_path):
-    """The promise of the README, kept with the unit as it stands."""
+    """The limit we promise, for the unit as it stands."""
     assert exposure(tmp_path) <= EXPOSURE_LIMIT
 
 
@@ -93,7 +93,7 @@ def test_the_one_capability_reads():
 
 
 def test_what_would_blind_the_agent_is_not_set():
-    """All processes, their owners, the host's network and the homes of rootless containers are its subject."""
+    """Processes and whose they are, the host's network, and homes with rootless containers are seen."""
     unit = settings(SERVICE)
     assert unit.keys().isdisjoint(
         {"ProtectProc", "ProcSubset", "PrivateUsers", "PrivateNetwork", "PrivatePIDs"}
@@ -148,7 +148,7 @@ def drop_in_of(fix: str, folder: Path) -> Path:
     ids=["powercap", "perf", "processes", "nvidia"],
 )
 def test_the_fixes_of_check_fit_the_unit(tmp_path, fix, shipped):
-    """What `wattledger check` tells people to add grants what it says, and no more than our drop-in for it."""
+    """What `wattledger check` tells people to add grants what it says, and no more than our drop-in."""
     written = settings(drop_in_of(fix, tmp_path))
     assert written
     unit = settings(SERVICE, tmp_path / "fix.conf")
@@ -184,10 +184,8 @@ def test_the_settings_file_of_the_package_sets_nothing(tmp_path):
 def test_the_examples_in_the_settings_file_of_the_package_are_accepted():
     """Uncommented, every line of settings is one that can be used."""
     shipped = (REPOSITORY / "deploy/packages/debian/wattledger.yaml").read_text()
-    lines = [
-        line.removeprefix("#") for line in shipped.splitlines() if line.startswith("#") and line[:2] != "# "
-    ]
-    found = settings_of("\n".join(lines))
+    commented = re.findall(r"^#((?! \S).*)$", shipped, re.M)
+    found = settings_of("\n".join(commented))
     assert found.carbon.pue == 1.2
     assert [budget.name for budget in found.budgets] == ["node-month"]
 
