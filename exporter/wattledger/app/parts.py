@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -15,7 +16,7 @@ from ..idle import IdleFloor
 from ..ledger.accounts import Accounts
 from ..ledger.book import Ledger
 from ..ledger.processes import Processes
-from ..sampler import Policy, Sampler
+from ..sampler import Policy, Sampler, SelfClock
 from ..sensors.base import Sensor
 from ..sensors.registry import build_sensors
 from ..settings import Settings
@@ -112,6 +113,7 @@ def build_sampler(
     grid: Grid | None = None,
     in_memory: bool = False,
     node_info: Mapping[str, str] | None = None,
+    self_clock: SelfClock = time.process_time_ns,
 ) -> Sampler:
     """A sampler with its opened ledger; `sensors`, `workloads` and `grid` stand in for the host's own.
 
@@ -134,6 +136,7 @@ def build_sampler(
         clock=clock,
         names=names,
         node_info=host_info() if node_info is None else node_info,
+        self_clock=self_clock,
     )
 
 
