@@ -14,7 +14,7 @@ from wattledger.simulation import physics
 from wattledger.simulation.demo import simulated_nodes
 from wattledger.simulation.faces import PACKAGE_RANGE_UJ, SimulatedSensor, SimulatedWorkloads
 from wattledger.simulation.host import SimulatedHost
-from wattledger.simulation.profile import REFERENCE, HostProfile, fleet
+from wattledger.simulation.profile import REFERENCE, ZONE_NAMES, HostProfile, fleet
 
 SCALAR = physics.Work(activity=1.0, gb_per_cpu_s=0.0)
 VECTOR = physics.Work(activity=1.65, gb_per_cpu_s=0.0, vector=1.0)
@@ -175,15 +175,20 @@ class TestMeters:
         host.advance()
         assert host.energy_uj() == before
 
-    def test_a_lost_meter_fails_after_two_minutes_and_hides_no_other(self, clock):
-        lost = fleet(4)[3]
-        sensor = SimulatedSensor(SimulatedHost(lost, clock, seed=1))
-        assert all(reading.raw_uj is not None for reading in sensor.read())
-        clock.advance(120)
+    def test_a_lost_meter_fails_from_the_start_and_hides_no_other(self, clock):
+        sensor = SimulatedSensor(SimulatedHost(fleet(4)[3], clock, seed=1))
 
         failed = {r.zone.name: r.failure for r in sensor.read() if r.raw_uj is None}
         assert failed == {"package-1": "eio"}
         assert "package-1" in {zone.name for zone in sensor.probe().zones}
+
+    def test_a_meter_may_be_lost_on_the_way(self, clock):
+        lost = HostProfile(name="lost", lost=("package-1",), lost_after_s=120.0)
+        sensor = SimulatedSensor(SimulatedHost(lost, clock, seed=1))
+        assert all(reading.raw_uj is not None for reading in sensor.read())
+        clock.advance(120)
+
+        assert [r.zone.name for r in sensor.read() if r.raw_uj is None] == ["package-1"]
 
     def test_a_machine_without_meters_has_an_estimate(self, clock):
         """8 vCPUs: 9.6 W idle, and 2.8 W more for every CPU in use."""
@@ -358,8 +363,19 @@ class TestFleet:
         assert profiles[1].gpus == 0
         assert not profiles[2].rapl
         assert profiles[3].lost == ("package-1",)
-        assert profiles[4].scale > 2
+        assert [profile.over for profile in profiles[:6]] == [False] * 4 + [True, False]
+        assert [profile.grid_fails for profile in profiles[:6]] == [False] * 5 + [True]
+        assert {profile.grid for profile in profiles[:3]} == set(ZONE_NAMES)
         assert fleet(3) == profiles[:3]
+
+    def test_a_large_fleet_has_more_of_each_special_case(self):
+        """Of 200 hosts a sixth or so has no meters, and a few each are lost, over or without their grid."""
+        ordinary = fleet(200)[6:]
+
+        assert 20 < sum(not profile.rapl for profile in ordinary) < 40
+        for few in ("lost", "over", "grid_fails"):
+            assert 3 <= sum(bool(getattr(profile, few)) for profile in ordinary) <= 6
+        assert any(profile.scale > 2 for profile in ordinary)
 
     def test_the_first_host_has_pods_a_job_and_a_vm(self, clock):
         """What `wattledger demo` shows from its first second."""
@@ -375,10 +391,9 @@ class TestFleet:
             energies.add(node.host.energy_uj()["cpu"])
         assert len(energies) == 7
 
-    def test_a_very_long_play_keeps_only_the_newest_of_the_ended(self, clock, monkeypatch):
+    def test_a_very_long_play_keeps_only_the_newest_of_the_ended(self, clock):
         """Energy of workloads that are forgotten stays in the sum, under `other`."""
-        monkeypatch.setattr("wattledger.simulation.host.KEEP_ENDED", 3)
-        host = SimulatedHost(REFERENCE, clock, seed=1)
+        host = SimulatedHost(REFERENCE, clock, seed=1, keep_ended=3)
         clock.advance(2 * 3600)
         host.advance()
         truth = host.truth()

@@ -21,13 +21,23 @@ from .load import load_settings
     show_default=True,
     help="How many differing hosts to simulate; with several, /sd is a Prometheus service discovery.",
 )
+@click.option(
+    "--load",
+    type=click.FloatRange(0.1, 5.0),
+    default=1.0,
+    show_default=True,
+    help="Multiplies what all hosts do, as far as their hardware goes; at 3, a budget burns fast.",
+)
 @settings_flags(DEMO_SECTIONS)
-def demo(nodes: int, **parameters: Any) -> int:
-    """Serve simulated hosts, to look around or to build dashboards without hardware."""
+def demo(nodes: int, load: float, **parameters: Any) -> int:
+    """Serve simulated hosts, to look around or to build dashboards without hardware.
+
+    Grid, budgets and embodied emissions are simulated as well, wherever the settings say nothing of them.
+    """
     settings = load_settings(given(parameters), os.environ)
 
     def say_where(urls: str) -> None:
         what = "a simulated host" if nodes == 1 else f"{nodes} simulated hosts, listed under /sd"
         sys.stderr.write(f"wattledger: {what}; open {urls} in a browser, end it with Ctrl-C\n")
 
-    return app.demo(settings, nodes, ready=say_where)
+    return app.demo(settings, nodes, load=load, ready=say_where)

@@ -30,10 +30,20 @@ def roles(profile: HostProfile) -> tuple[Role, ...]:
 
 
 def _scaled(role: Role, profile: HostProfile) -> Role:
-    """Bring a role to the host's size; 96 CPUs is what the numbers below are written for."""
-    factor = profile.scale
+    """Bring a role to the host's size and load; 96 CPUs is what the numbers below are written for.
+
+    A role that works more has more threads, up to the CPUs there are, and keeps its boards busier.
+    """
+    factor = profile.scale * profile.load
     threads = max(1, min(profile.cpus, ceil(role.threads * factor)))
-    return replace(role, threads=threads, low=role.low * factor, high=role.high * factor)
+    return replace(
+        role,
+        threads=threads,
+        low=role.low * factor,
+        high=role.high * factor,
+        gpu_busy=min(1.0, role.gpu_busy * profile.load),
+        reserved_cpus=round(role.reserved_cpus * profile.scale, 2),
+    )
 
 
 def _unit(name: str, *, low: float, high: float, threads: int = 1) -> Role:
@@ -267,6 +277,12 @@ def _people(_: HostProfile) -> list[Role]:
     ]
 
 
+def _media(_: HostProfile) -> list[Role]:
+    """Steady work on cores of its own, so that its power follows the load nearly in proportion."""
+    transcoder = _pod("media", "transcode", "encoder", VECTOR, threads=6, low=5.0, high=5.4)
+    return [replace(transcoder, weekend=1.0, jitter=0.1, facts=(("qos", "guaranteed"),))] * 2
+
+
 CASTS: dict[Cast, Callable[[HostProfile], list[Role]]] = {
     "base": _base,
     "shop": _shop,
@@ -275,4 +291,5 @@ CASTS: dict[Cast, Callable[[HostProfile], list[Role]]] = {
     "build": _build,
     "virtual": _virtual,
     "people": _people,
+    "media": _media,
 }

@@ -78,6 +78,8 @@ class SimulatedSensor:
                     device=zone.device,
                     shares=tuple(ProcessShare(_pid(t.workload), round(t.gpu_busy * 1000)) for t in busy),
                     holders=tuple((_pid(t.workload), GPU_MEMORY_BYTES) for t in holders),
+                    quality=_quality(len(busy), cut=board == self._host.profile.gpus - 1),
+                    check_ratio=0.99 + int(zone.device[-4:], 16) / 0x10000 * 0.02,
                     instances=_instances(zone.device) if board == self._host.profile.gpus - 1 else (),
                 )
             )
@@ -246,6 +248,11 @@ def _instances(device: str) -> tuple[MigInstance, ...]:
         )
         for number, (profile, multiprocessors) in enumerate(sizes)
     )
+
+
+def _quality(users: int, *, cut: bool) -> str:
+    """How weak the split is: instances with several processes, a board that several share through MPS."""
+    return "mig-equal" if cut else "mps" if users > 1 else ""
 
 
 def _pid(workload: Workload) -> int:

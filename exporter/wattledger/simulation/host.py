@@ -47,9 +47,18 @@ class SimulatedHost:
     linearly. The host runs on the monotonic clock: a suspended machine draws nothing and does no work.
     It is not made for use from several threads at once.
     `step_s` makes the steps longer, so that a month passes quickly; such a host is another one.
+    The truth of workloads that ended is kept apart for the last `keep_ended` of them.
     """
 
-    def __init__(self, profile: HostProfile, clock: Clock, seed: int, *, step_s: int = 1) -> None:
+    def __init__(
+        self,
+        profile: HostProfile,
+        clock: Clock,
+        seed: int,
+        *,
+        step_s: int = 1,
+        keep_ended: int = KEEP_ENDED,
+    ) -> None:
         self.profile = profile
         self.clock = clock
         self._step_s, self._step_ns = step_s, step_s * S_NS
@@ -67,6 +76,7 @@ class SimulatedHost:
         self._channel_uj = [0] * channels
         self._channel_uw = [0] * channels
         self._idle_uj, self._idle_uw = [0] * len(COMPONENTS), [0] * len(COMPONENTS)
+        self._keep_ended = keep_ended
         self._ended: deque[Task] = deque()
         self._forgotten_uj = [0] * len(COMPONENTS)
         self._gone_cpu_ns = 0
@@ -127,7 +137,7 @@ class SimulatedHost:
         return {"cpu": cpu, "dram": dram, "gpu": gpu, "other": self.wall_uj() - cpu - dram - gpu}
 
     def truth(self) -> Truth:
-        """Who really drew what; of workloads long ended (thousands ago) only the sum, under `other`."""
+        """Who really drew what; of workloads long ended only the sum, under `other`."""
         passed_ns = self._now_ns - self._edge_ns
         dynamic: dict[Workload, dict[Component, int]] = {}
         for task in self._everyone():
@@ -185,7 +195,7 @@ class SimulatedHost:
                 task.power_uw = [0] * len(COMPONENTS)
                 self._ended.append(task)
         self._population.ended[:] = still
-        while len(self._ended) > KEEP_ENDED:
+        while len(self._ended) > self._keep_ended:
             _add(self._forgotten_uj, self._ended.popleft().energy_uj)
 
     def _draw(self, room_c: float) -> None:
@@ -242,9 +252,14 @@ class SimulatedHost:
 
     def _other(self, idle_w: float, parts_w: float) -> tuple[float, float]:
         """Board, fans and supply: what they draw on the idle host, and what they draw beyond it."""
-        most_w = self.profile.sockets * (self.profile.tdp_w + 40.0) + self.profile.gpus * physics.GPU_LIMIT_W
+        most_w = most_power_w(self.profile)
         empty_w = physics.wall_power(idle_w, most_w) - idle_w
         return empty_w, physics.wall_power(parts_w, most_w) - parts_w - empty_w
+
+
+def most_power_w(profile: HostProfile) -> float:
+    """What a host's CPUs, memory and boards draw together at most."""
+    return profile.sockets * (profile.tdp_w + 40.0) + profile.gpus * physics.GPU_LIMIT_W
 
 
 def _add(into: list[int], amounts: list[int], times: int = 1) -> None:

@@ -129,8 +129,7 @@ class Population:
 
     def _drive(self, task: Task, at_s: float, working: bool, hour: float) -> None:
         role = task.role
-        day = 0.5 + 0.5 * cos((hour - role.peak_hour) * (2.0 * pi / 24.0))
-        cpus = role.low + (role.high - role.low) * day * (1.0 if working else role.weekend)
+        cpus = wanted_cpus(role, working, hour)
         task.noise = MEMORY * task.noise + sqrt(1.0 - MEMORY * MEMORY) * self._rng.gauss(0.0, role.jitter)
         task.load = min(1.0, cpus * exp(task.noise) / role.threads)
         if len(role.work) > 1:
@@ -180,6 +179,19 @@ class Population:
             container_name=role.container_name,
             facts=(("runtime", "containerd"), ("pod_uid", str(pod_uid)), *role.facts),
         )
+
+
+def wanted_cpus(role: Role, working: bool, hour: float) -> float:
+    """How many CPUs a role keeps busy while it is there, by the UTC hour, without chance."""
+    day = 0.5 + 0.5 * cos((hour - role.peak_hour) * (2.0 * pi / 24.0))
+    return role.low + (role.high - role.low) * day * (1.0 if working else role.weekend)
+
+
+def presence(role: Role, working: bool, hour: float) -> float:
+    """The share of the time that a role is there, on average."""
+    if isinstance(role.life, Turns):
+        return role.life.length_s / (role.life.gap_s + role.life.length_s)
+    return 1.0 if _on_duty(role, working, hour) else 0.0
 
 
 def _on_duty(role: Role, working: bool, hour: float) -> bool:
