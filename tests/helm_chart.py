@@ -6,10 +6,7 @@ import copy
 import functools
 import importlib.util
 import json
-import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +14,7 @@ import pytest
 import yaml
 
 from tests.command_line import REPOSITORY
+from tests.go_module import module_folder
 
 CHART = REPOSITORY / "deploy/kubernetes/helm/wattledger"
 VALUE_SETS = tuple(sorted(path.name.removesuffix("-values.yaml") for path in CHART.glob("ci/*-values.yaml")))
@@ -102,7 +100,7 @@ def operator_schema(kind: str) -> dict[str, Any]:
 
     Skips the test where the operator's module cannot be had through `go`.
     """
-    folder = _operator_module()
+    folder = module_folder(OPERATOR)
     plural = kind.lower() + "s"
     crd = yaml.safe_load(
         (folder / f"example/prometheus-operator-crd/monitoring.coreos.com_{plural}.yaml").read_text()
@@ -111,27 +109,6 @@ def operator_schema(kind: str) -> dict[str, Any]:
     schema["properties"]["metadata"] = {"type": "object"}
     _close(schema)
     return schema
-
-
-@functools.cache
-def _operator_module() -> Path:
-    environment = os.environ | {"GOMODCACHE": str(REPOSITORY / ".cache/go"), "GOFLAGS": "-modcacherw"}
-    try:
-        done = subprocess.run(
-            ["go", "mod", "download", "-json", OPERATOR],
-            env=environment,
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-    except FileNotFoundError:
-        pytest.skip("no go on PATH, by which the operator's schemas are fetched")
-    answer = json.loads(done.stdout or "{}")
-    if "Dir" not in answer:
-        pytest.skip(f"the operator's schemas cannot be fetched: {answer.get('Error') or done.stderr}")
-    return Path(answer["Dir"])
 
 
 def _close(schema: Any) -> None:
