@@ -131,7 +131,7 @@ class Month:
         return (self.clock.wall_ns() + 1 - START_NS) // HOUR_NS
 
     def price(self, hour: int) -> float:
-        """The true intensity of an hour; on the missing day two hours of the last value, then the fallback."""
+        """The true intensity of an hour; the missing day has the last value for two, then the fallback."""
         if self.missing_day is None or hour // 24 != self.missing_day:
             return grid_g_per_kwh(hour)
         if hour % 24 < MAX_AGE_HOURS:

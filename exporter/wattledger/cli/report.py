@@ -90,7 +90,7 @@ def report(
     if top is None and shape in ("table", "html"):
         top = TOP
     path = os.path.join(_folder(settings.storage.path), FILE)
-    with _open(path) as reader:
+    with open_journal(path) as reader:
         found = gather(
             reader,
             wanted,
@@ -129,8 +129,11 @@ def _folder(configured: str | None) -> str:
     )
 
 
-def _open(path: str) -> JournalReader:
-    """The journal; where it may not be read, the message says whose it is and how to get at it."""
+def open_journal(path: str) -> JournalReader:
+    """The journal; where it may not be read, the message says whose it is and how to get at it.
+
+    Raises StorageError.
+    """
     try:
         return open_for_reading(path)
     except StorageError as error:
