@@ -26,7 +26,7 @@ import pytest
 from tests.agent_process import REPOSITORY
 
 SUITE = "bookworm"
-PACKAGES = ("adduser", "procps", "python3", "systemd", "tzdata")
+PACKAGES = ("adduser", "procps", "python3", "systemd")
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("blkio", "cpu", "cpuacct", "devices", "memory", "pids")
 """Where systemd makes cgroups on a host with v1."""
