@@ -205,7 +205,7 @@ def command_on_path(tmp_path: Path) -> dict[str, str]:
     [
         (["che"], {"check"}),
         (["gpu", ""], {"release", "acquire", "record"}),
-        (["run", "--storage."], {"--storage.path", "--storage.retention"}),
+        (["run", "--storage.p"], {"--storage.path"}),
         (["check", "--format", ""], {"text", "json"}),
     ],
     ids=["command", "below", "flag", "value"],

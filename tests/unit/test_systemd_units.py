@@ -200,3 +200,21 @@ def test_counters_are_given_to_a_group_and_never_to_all():
     assert re.findall(r'RUN\+="/bin/(.+?) /sys%p/energy_uj"', rule) == ["chgrp powercap", "chmod g+r"]
     assert 'SUBSYSTEM=="powercap", KERNEL=="intel-rapl*:*"' in rule
     assert "g powercap -" in (UNITS / "sysusers.d/wattledger.conf").read_text().splitlines()
+
+
+def test_the_installation_page_shows_what_works():
+    """Its settings load, with the key where the credential it loads is put."""
+    page = (REPOSITORY / "docs/install.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
+    (credential,) = re.findall(r"^LoadCredential=([^:]+):", page, re.M)
+    key_file = settings_of(block).carbon.intensity.key_file
+    assert key_file == f"/run/credentials/wattledger.service/{credential}"
+
+
+@needs_systemd_analyze
+@pytest.mark.parametrize("path", DROP_INS, ids=lambda path: path.name)
+def test_the_installation_page_says_how_exposed_each_drop_in_is(tmp_path, path):
+    """Which systemd-analyze may put lower, and never higher."""
+    page = (REPOSITORY / "docs/install.md").read_text()
+    (said,) = re.findall(rf"^\| `{re.escape(path.name)}` \|.*\| ([\d.]+) \|$", page, re.M)
+    assert exposure(tmp_path, path) <= float(said)
