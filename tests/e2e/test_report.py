@@ -36,6 +36,8 @@ FLAGS = (
     "--disable-sync",
 )
 TIMEOUT_S = 120
+BROWSERS_OWN = re.compile(r"\.google(apis)?\.com(:443|/)")
+"""Where Chromium looks for updates of itself, whatever page it shows."""
 PERIOD = ("--since", "2025-01-01", "--until", "2025-02-01", "--timezone", "Europe/Berlin", "--node", "node-7")
 
 
@@ -57,7 +59,6 @@ def month(tmp_path_factory) -> Month:
     month.crash(folder.parent / "second")
     month.start()
     month.run(DAYS * 24 - month.hour)
-    month.ledger = month.sampler.ledger
     month.stop()
     return month
 
@@ -88,9 +89,9 @@ def test_the_totals_are_the_simulators(month):
 
 
 def test_the_books_are_the_ledgers(month):
-    """Node and living workloads are in the report as the ledger has them, ended ones make up the rest."""
+    """Node and workloads are in the report as the ledger has them, over restarts and a crash."""
     found = tree(month)
-    accounts = month.ledger.accounts
+    accounts = month.sampler.ledger.accounts
     assert {c: total.energy_uj for c, total in accounts.node.items()} == {
         one["component"]: one["energy_microjoules"] for one in found["components"]
     }
@@ -98,21 +99,18 @@ def test_the_books_are_the_ledgers(month):
     shown = {row["group"]: row for row in groups["rows"]}
     apart = ("idle", "unattributed")
     living = [a for a in accounts.everything() if a.info.kind not in apart and a.cells]
-    assert len(living) >= 12
+    assert len(living) > 900  # two kinds of jobs came and went all month
     for account in living:
         row = shown[f"{account.info.kind}/{account.info.id}"]
         assert row["energy_microjoules"] == sum(cell.energy_uj for cell in account.cells.values())
         grams = math.fsum(cell.emissions_g for cell in account.cells.values())
         assert row["emissions_grams"] == pytest.approx(grams, rel=1e-9, abs=1e-8)
-    assert len(shown) > len(living)
+    assert len(shown) == len(living)
     assert groups["unaccounted_microjoules"] == 0
 
 
 def test_workloads_are_charged_as_attribution_promises(month):
-    """Summed over the month, each long-lived workload is within a third of what it really drew.
-
-    That is what docs/method.md says of CPU time as a proxy; the whole is closer, as errors cancel.
-    """
+    """The energy-weighted relative error is below the 16 % that docs/accuracy.md found over a day."""
     rows = {row["group"]: row for row in tree(month)["groups"]["rows"]}
     truth = month.host.truth().dynamic_uj
     pairs = [
@@ -120,10 +118,9 @@ def test_workloads_are_charged_as_attribution_promises(month):
         for workload, drawn in truth.items()
         if f"{workload.kind}/{workload.id}" in rows and drawn["cpu"] > 0
     ]
-    assert len(pairs) > 100
+    assert len(pairs) > 900
     wrong = sum(abs(charged - drawn) for charged, drawn in pairs) / sum(drawn for _, drawn in pairs)
-    print(f"energy-weighted error {wrong:.3f}")
-    assert wrong < 0.33
+    assert wrong < 0.16
 
 
 def test_coverage_is_all_but_the_outage(month):
@@ -173,7 +170,8 @@ def test_rows_add_up_to_the_node_in_every_grouping(month, by):
             assert sum(_micro(line[column]) for line in lines) == _micro(last[column])
         assert _micro(last["energy_joules"]) == total_uj
     assert len(found["days"]) == DAYS
-    assert len(found["hours"]) == DAYS * 24 - OUTAGE_HOURS
+    # What the counters kept over the outage was booked at its end, in the last nanosecond of its second hour.
+    assert len(found["hours"]) == DAYS * 24 - OUTAGE_HOURS + 1
 
 
 def _micro(joules: str) -> int:
@@ -250,7 +248,7 @@ def browse(tmp_path_factory):
                     os.killpg(browser.pid, signal.SIGKILL)
         assert browser.returncode == 0
         said = [line for line in log.splitlines() if "CONSOLE" in line]
-        return output, said, asked
+        return output, said, [address for address in asked if not BROWSERS_OWN.search(address)]
 
     yield start
     server.shutdown()

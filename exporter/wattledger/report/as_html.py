@@ -12,7 +12,7 @@ from . import plot, statements
 from .records import UJ_PER_KWH, Report, Row, Slice
 from .series import drawable
 from .style import STYLE, content_security_policy
-from .wording import COLUMN, length, moment, name_of, plain, rest_of, share, source_of
+from .wording import COLUMN, length, moment, name_of, plain, rest_of, share, short_id, source_of
 
 MOST_RANKED = 10
 MOST_GAPS = 20
@@ -83,6 +83,7 @@ def _summary(report: Report) -> list[tuple[str, str]]:
         found.append(("Water", f"{totals.water_l:,.1f} l"))
     return [
         *found,
+        ("Idle, charged to nobody", amounts.kilowatt_hours(totals.idle_uj)),
         ("Average intensity", _grams_per_kwh(totals.intensity)),
         ("Measured", share(totals.part(totals.energy_uj - totals.estimated_uj))),
         ("Priced on fallback", share(totals.part(totals.fallback_uj))),
@@ -117,20 +118,16 @@ def _plots(report: Report) -> list[str]:
         ),
         [one.intensity for one in steps],
     )
-    ranked = [
-        (name_of(row, report.by), row.emissions_g) for row in (*report.rows[:MOST_RANKED], *report.apart)
-    ]
+    ranked = report.rows[:MOST_RANKED]
     top = plot.ranked_bars(
         plot.Axis(
-            title=f"Operational CO2e by {report.by}, with idle and unattributed"
-            if report.apart
-            else f"Operational CO2e by {report.by}",
-            description=f"The {len(ranked)} bars have their figures in the table of groups.",
-            labels=[plain(name) for name, _ in ranked],
+            title=f"Operational CO2e: {len(ranked)} of {len(report.rows) + report.folded}, by {report.by}",
+            description="The table of groups has the figures.",
+            labels=[plain(name_of(row, report.by)) for row in ranked],
             unit="g",
         ),
-        [grams for _, grams in ranked],
-        [amounts.mass(grams) for _, grams in ranked],
+        [row.emissions_g for row in ranked],
+        [amounts.mass(row.emissions_g) for row in ranked],
     )
     return ["<h2>Course</h2>", bars, course, top]
 
@@ -181,7 +178,7 @@ def _name(row: Row, report: Report) -> str:
         return shown
     known = dict(workload.facts)
     owner = [f"{fact} {known[fact]}" for fact in ("user", "account") if known.get(fact)]
-    details = [part for part in (workload.kind, workload.id, *owner) if part and part != name]
+    details = [part for part in (workload.kind, short_id(workload.id), *owner) if part and part != name]
     return shown + (f"<small>{escape(plain(', '.join(details)))}</small>" if details else "")
 
 

@@ -18,7 +18,7 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 8, 30, 28
 MOST_LABELS = 12
 BAR_HEIGHT = 24
 NAME_WIDTH = 250
-NAME_LENGTH = 36
+NAME_LENGTH = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,14 +30,17 @@ tr.sum td,tr.sum th{font-weight:600}
 @media print{
 :root{color-scheme:light;--fg:#000;--bg:#fff;--soft:#444;--line:#bbb;--link:#000;--warn-fg:#000;
 --warn-bg:#fff;--warn-line:#444;--c0:#0072b2;--c1:#e69f00;--c2:#009e73;--c3:#cc79a7}
-body{max-width:none;padding:0;font-size:10.5pt}
+body{max-width:none;padding:0;font-size:9.5pt;line-height:1.4}
+svg{max-width:150mm}
+small{display:inline;margin-left:.5em}
+dd{font-size:1.2rem}
 .scroll{overflow:visible}
 h2{break-after:avoid;margin-top:1.2rem}
 figure,tr,li,dl,.warning{break-inside:avoid}
 thead{display:table-header-group}
 tfoot{display:table-row-group}
 svg rect{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-th,td{padding:.2rem .5rem .2rem 0}
+th,td{padding:.12rem .5rem .12rem 0}
 }
 """
 )

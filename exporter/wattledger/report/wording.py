@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from ..carbon.budgets.period import zone
@@ -15,6 +16,7 @@ COLUMN: dict[By, str] = {
     "account": "Account",
     "component": "Component",
 }
+_CONTAINER = re.compile(r"[0-9a-f]{64}")
 _NONE: dict[By, str] = {
     "workload": "(none)",
     "namespace": "(no namespace)",
@@ -31,6 +33,11 @@ def name_of(row: Row, by: By) -> str:
         return row.group or _NONE[by]
     pod = (workload.pod_namespace, workload.pod_name, workload.container_name)
     return "/".join(part for part in pod if part) or workload.name or workload.id or workload.kind
+
+
+def short_id(id: str) -> str:
+    """The first twelve digits of a container's id, as container tools show it; any other id as it is."""
+    return id[:12] if _CONTAINER.fullmatch(id) else id
 
 
 def plain(text: str) -> str:
