@@ -31,6 +31,25 @@ def mass(grams: float) -> str:
     return _scaled(grams, (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3)))
 
 
+def volume(liters: float) -> str:
+    """Litres with a prefix, such as `1.25 l` or `100 ml`."""
+    return _scaled(liters, (("m³", 1e3), ("l", 1.0), ("ml", 1e-3)))
+
+
+def intensity(grams_per_kwh: float) -> str:
+    """`187 g/kWh`, with a decimal below 10."""
+    return f"{grams_per_kwh:,.{1 if 0 < grams_per_kwh < 9.95 else 0}f} g/kWh"
+
+
+def share(ratio: float) -> str:
+    """`62 %`; what falls short of 100 or goes beyond is never shown as 100."""
+    percents = 100 * ratio
+    if percents != 100 and 99.5 <= percents < 100.5:
+        near = min(percents, 99.9) if percents < 100 else max(percents, 100.1)
+        return f"{near:.1f} %"
+    return f"{percents:,.0f} %"
+
+
 def percent(ratio: float) -> str:
     """`±5 %`."""
     return f"±{ratio * 100:.0f} %"
