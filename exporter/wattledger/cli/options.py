@@ -22,7 +22,7 @@ CONFIG_FILE = Option(
     help="Settings file in YAML.",
     flag="config.file",
     in_file=False,
-    default_note="none",
+    default_note="`$CONFIGURATION_DIRECTORY/wattledger.yaml` where it exists, else none",
 )
 
 
