@@ -10,6 +10,7 @@ from ..builder.promql import NODE, count_or_zero, largest, of, rate, total
 from ..builder.tables import Label, Table, Value
 
 PROCESS_CPU = "process_cpu_seconds_total"
+IN_A_DEMO = "in a demo of several nodes, which have one process between them"
 OURS = of("wattledger_build_info")
 
 
@@ -122,6 +123,7 @@ SAMPLER = (
             ),
         ),
         unit="cps",
+        empty="of what did not happen since the agents started",
     ),
 )
 
@@ -232,12 +234,14 @@ COST = (
         ),
         unit=RATIO,
         decimals=2,
+        empty=IN_A_DEMO,
     ),
     TimeSeries(
         title="Memory of the agents",
         description="Resident, the ten agents that use most at a time.",
         queries=(Query(top(of_agents(of("process_resident_memory_bytes"))), "{{instance}}"),),
         unit=BYTES,
+        empty=IN_A_DEMO,
     ),
     TimeSeries(
         title="Power of the agents",

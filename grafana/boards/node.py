@@ -113,6 +113,7 @@ COMPONENT_PANELS = (
         unit=WATT,
         stacked=True,
         colors=SHARES,
+        empty="of unattributed energy where there was none",
     ),
     TimeSeries(
         title="Idle floor",

@@ -38,7 +38,6 @@ class Variable:
             "label": self.label,
             "datasource": DATASOURCE,
             "query": {"query": self.query, "refId": "StandardVariableQuery"},
-            "definition": self.query,
             "refresh": 2,
             "sort": 1,
             "multi": True,

@@ -44,4 +44,4 @@ WINDOWS: Mapping[str, str] = MappingProxyType({"1h": VERMILLION, "6h": PURPLE, "
 SETS: tuple[Mapping[str, str], ...] = (COMPONENTS, SHARES, STATES, SCOPES, WINDOWS)
 
 OPEN_SET = "continuous-YlBl"
-"""For series whose names nobody knows beforehand: light yellow for the smallest, dark blue for the largest."""
+"""For series whose names nobody knows beforehand: light yellow is small, dark blue is large."""

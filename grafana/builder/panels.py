@@ -249,5 +249,5 @@ class States(Panel):
         }
 
     def custom(self) -> JSON:
-        """A gap stays a gap."""
-        return {"fillOpacity": 80, "lineWidth": 0, "spanNulls": False}
+        """Filled; a gap stays a gap, which is the default."""
+        return {"fillOpacity": 80, "lineWidth": 0}
