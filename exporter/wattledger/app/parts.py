@@ -156,10 +156,13 @@ def made_by(settings: Settings) -> dict[str, str]:
         settings.budgets,
     )
     written = msgspec.json.encode(msgspec.to_builtins(bearing, enc_hook=sorted), order="deterministic")
+    market = {"market": settings.carbon.market.provider} if settings.carbon.market.provider else {}
     return {
         "version": __version__,
         "python": platform.python_version(),
         "settings": hashlib.sha256(written).hexdigest()[:16],
+        "idle": settings.attribution.idle,
+        **market,
         **host_info(),
     }
 

@@ -72,7 +72,9 @@ def _end_ns(end_ns: int, now_ns: int, written_ns: int) -> int:
 
 def _components(reader: JournalReader, span: Span, sums: Sequence[GroupSum]) -> tuple[ComponentSum, ...]:
     nodes = reader.nodes(span.start_ns, span.end_ns)
-    market = any(node.market_g for node in nodes.values())
+    agents = reader.agents(span.start_ns, span.end_ns)
+    # A contract may well cost 0 g; then what was configured says that it was booked.
+    market = any(node.market_g for node in nodes.values()) or any("market" in facts for _, facts in agents)
     water = any(node.water_l for node in nodes.values())
     idle_uj = _by_component(sums, lambda kind, _: kind == "idle")
     charged_uj = _by_component(sums, lambda kind, mode: kind not in APART and mode == "idle")

@@ -156,12 +156,23 @@ def _idle(report: Report) -> str:
     """What became of idle power, by what was booked."""
     if report.totals.charged_idle_uj:
         return (
-            "Idle power, what the components draw with nothing to do, was charged to workloads by the agent's"
-            " settings; what nobody was charged with is shown apart."
+            "Idle power, what the components draw with nothing to do, was charged to workloads"
+            f"{_policy(report)}; what nobody was charged with is shown apart."
         )
     if report.totals.idle_uj:
         return "Idle is what the components draw with nothing to do; it is shown apart and charged to nobody."
     return "No idle power was known, so that all energy was charged by use."
+
+
+def _policy(report: Report) -> str:
+    """The rule by which idle power was charged, where it was the same throughout."""
+    policies = {one.facts.get("idle", "") for one in report.software}
+    words = {
+        "usage": " by CPU time used",
+        "memory": " by memory, else CPU time",
+        "requests": " by reserved CPUs",
+    }
+    return words.get(policies.pop(), "") if len(policies) == 1 else " by the agent's settings"
 
 
 def _named(component: Component) -> str:
