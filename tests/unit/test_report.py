@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import jsonschema
@@ -111,6 +112,15 @@ def test_idle_that_workloads_were_charged_with_is_told(tmp_path):
     assert any("was charged to workloads" in text for text in method_sentences(report))
     alone = made(tmp_path / "alone", day_of_work().batch(at(0.5)), end=1)
     assert any("charged to nobody" in text for text in method_sentences(alone))
+
+
+def test_what_was_configured_tells_what_figures_cannot(tmp_path):
+    """The idle policy is named, and a market-based contract of 0 g/kWh is none the less booked."""
+    totals = Totals().use(WEB, 600 * J).use(WEB, 100 * J, mode="idle")
+    batch = replace(totals.batch(at(0.5)), agent={"version": "1", "idle": "requests", "market": "static"})
+    report = made(tmp_path, batch, end=1)
+    assert any("charged to workloads by reserved CPUs;" in text for text in method_sentences(report))
+    assert report.totals.market_g == 0
 
 
 def test_what_was_never_booked_is_none_and_not_zero(tmp_path):
