@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, cast
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ..clock import Clock, SystemClock
 from ..errors import SettingsError
 from .messages import Application
+from .web_accept import HANDSHAKE_S, TlsFront
+from .web_file import WebFile
+from .web_guard import PEER, Guard, peer_of
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIApplication
@@ -36,6 +40,8 @@ class Server:
 
     `urls` says where to look, one per address; a wildcard address is shown as localhost.
     Sockets that are `inherited` (socket activation) are used instead of the addresses.
+    `web_config_file` may ask for TLS, passwords, headers and a rate limit, and is read again when it changed.
+    Raises SettingsError for an address or a file that cannot be used.
     Signals are the caller's: `stop()` may be called from a handler.
     """
 
@@ -45,12 +51,19 @@ class Server:
         listen_addresses: Sequence[str],
         *,
         inherited: Sequence[socket.socket] = (),
+        web_config_file: str | None = None,
+        clock: Clock | None = None,
         first_request_s: float = FIRST_REQUEST_S,
+        handshake_s: float = HANDSHAKE_S,
     ) -> None:
+        clock = clock or SystemClock()
+        web = WebFile(web_config_file, clock) if web_config_file else None
+        self._guard = Guard(app, web.current, clock) if web else None
         self._sockets = tuple(inherited) or bind_all(listen_addresses)
-        self.urls = tuple(_url(bound) for bound in self._sockets)
+        secure = web is not None and web.secure
+        self.urls = tuple(_url(bound, "https" if secure else "http") for bound in self._sockets)
         config = uvicorn.Config(
-            cast("ASGIApplication", app),
+            cast("ASGIApplication", self._guard or app),
             loop="asyncio",
             http=type("_ImpatientProtocol", (_Protocol,), {"first_request_s": first_request_s}),
             ws="none",
@@ -66,11 +79,15 @@ class Server:
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
         )
-        self._server = _Uvicorn(config)
+        self._server = _Uvicorn(config, web if secure else None, handshake_s)
 
     def serve(self) -> None:
         """Serve in the calling thread until `stop()`; ends within 2 s of it, open connections or not."""
-        asyncio.run(self._server.serve(sockets=list(self._sockets)))
+        try:
+            asyncio.run(self._server.serve(sockets=list(self._sockets)))
+        finally:
+            if self._guard is not None:
+                self._guard.close()
 
     def stop(self) -> None:
         """Ask for the end, from any thread or signal handler, before or during `serve()`."""
@@ -83,10 +100,16 @@ class Server:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Sleeps until it is told to end; looking ten times a second would cost more than all the sampling."""
+    """Sleeps until it is told to end; looking ten times a second would cost more than all the sampling.
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    With a `web` that has TLS, connections are accepted by `TlsFront`: uvicorn would wait a minute for each
+    handshake, for any number of them, under the context of the start.
+    """
+
+    def __init__(self, config: uvicorn.Config, web: WebFile | None, handshake_s: float) -> None:
         super().__init__(config)
+        self._web = web
+        self._handshake_s = handshake_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = asyncio.Event()
 
@@ -94,6 +117,29 @@ class _Uvicorn(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Leave the signal handlers alone: they are the application's."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept."""
+        if self._web is None:
+            await super().startup(sockets)
+            return
+        front = TlsFront(
+            sockets or (),
+            self._protocol,
+            context=self._web.context,
+            established=lambda: len(self.server_state.connections),
+            handshake_s=self._handshake_s,
+        )
+        self.servers = cast("list[asyncio.base_events.Server]", [front])
+        self.started = True
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config,
+            server_state=self.server_state,
+            app_state={},
+            _loop=asyncio.get_running_loop(),
+        )
 
     async def main_loop(self) -> None:
         """Wait for `end()`."""
@@ -118,6 +164,8 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if (peer := peer_of(transport)) is not None:
+            self.app_state = {PEER: peer}
         self.loop.call_later(self.first_request_s, self._close_unless_asked)
 
     def data_received(self, data: bytes) -> None:
@@ -206,10 +254,10 @@ def _advice(failure: OSError | None, port: int) -> str:
     return f"cannot listen: {failure.strerror if failure else 'no address found'}"
 
 
-def _url(bound: socket.socket) -> str:
+def _url(bound: socket.socket, scheme: str) -> str:
     if bound.family == socket.AF_UNIX:
         return f"unix:{bound.getsockname()}"
     host, port = bound.getsockname()[:2]
     if host in ("::", "0.0.0.0"):
         host = "localhost"
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
