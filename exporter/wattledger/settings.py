@@ -175,10 +175,14 @@ class BudgetSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSettings:
-    """Where and under which path the metrics are served; addresses as `host:port`, `:port` or `[v6]:port`."""
+    """Where and under which path the metrics are served; addresses as `host:port`, `:port` or `[v6]:port`.
+
+    `config_file` asks for TLS, passwords, headers and a rate limit, in the format of Prometheus exporters.
+    """
 
     listen_addresses: tuple[str, ...] = (":19190",)
     telemetry_path: str = "/metrics"
+    config_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

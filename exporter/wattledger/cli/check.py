@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from .. import app
+from ..exposition.web_file import check_web_config
 from ..inspection import inspect
 from .check_report import as_json, as_text, verdict
 from .flags import EPILOG, given, settings_flags
@@ -33,6 +34,8 @@ def check(shape: str, seconds: float, **parameters: Any) -> int:
     Exit status 0: something is measured. 1: there is an estimate at most. 2: a setting cannot be used.
     """
     settings = load_settings(given(parameters), os.environ)
+    if settings.web.config_file is not None:
+        check_web_config(settings.web.config_file)
     inspection = inspect(settings, seconds, time.sleep)
     if shape == "json":
         click.echo(json.dumps(as_json(inspection), indent=2))

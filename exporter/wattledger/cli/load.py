@@ -172,7 +172,9 @@ def _build(values: Mapping[str, Any], given: Mapping[str, Given], config_file: s
         carbon=carbon_settings(values),
         budgets=budget_settings(values),
         web=WebSettings(
-            listen_addresses=values["web.listen_address"], telemetry_path=values["web.telemetry_path"]
+            listen_addresses=values["web.listen_address"],
+            telemetry_path=values["web.telemetry_path"],
+            config_file=values["web.config_file"],
         ),
         log=LogSettings(level=values["log.level"], format=values["log.format"]),
     )

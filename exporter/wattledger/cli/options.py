@@ -162,6 +162,14 @@ def options() -> tuple[Option, ...]:
             flag="web.telemetry-path",
         ),
         Option(
+            key="web.config_file",
+            kind=_PATH,
+            default=d.web.config_file,
+            help="File with TLS, passwords, headers and a rate limit, as other Prometheus exporters take it.",
+            flag="web.config.file",
+            default_note="none: plain HTTP, open to all",
+        ),
+        Option(
             key="log.level",
             kind=Choice(("debug", "info", "warn", "error")),
             default=d.log.level,
