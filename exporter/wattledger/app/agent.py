@@ -113,7 +113,12 @@ class Agent:
             app = make_app(
                 {"": NodeView(source=loop)}, clock=self._clock, telemetry_path=settings.web.telemetry_path
             )
-            self._server = Server(app, settings.web.listen_addresses, inherited=listening_sockets())
+            self._server = Server(
+                app,
+                settings.web.listen_addresses,
+                inherited=listening_sockets(),
+                web_config_file=settings.web.config_file,
+            )
             where = ", ".join(self._server.urls)
             self._signals(loop)
             loop.start()
