@@ -107,7 +107,7 @@ def demo(
     single = len(loops) == 1
     views = {"" if single else name: NodeView(source=loop) for name, loop in loops.items()}
     app = make_app(views, clock=clock, telemetry_path=settings.web.telemetry_path)
-    server = Server(app, settings.web.listen_addresses)
+    server = Server(app, settings.web.listen_addresses, web_config_file=settings.web.config_file)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     signal.signal(signal.SIGINT, lambda *_: server.stop())
     for watch in watches:
