@@ -85,7 +85,7 @@ class Chromium:
         os.close(self._from)
 
     def open(self, url: str, *, width: int, height: int, scheme: str = "light", media: str = "") -> Page:
-        """A loaded page of that size in CSS pixels; the scheme is `light` or `dark`, the media may be `print`."""
+        """A loaded page of that size in CSS pixels; `scheme` is light or dark, `media` may be print."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self, session, target)

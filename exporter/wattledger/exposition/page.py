@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from html import escape
@@ -128,8 +129,9 @@ def links(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def warning(text: str) -> str:
-    """A warning that does not rely on colour."""
-    return f'<p class="warning"><strong>Warning:</strong> {escape(text)}</p>'
+    """A warning that does not rely on colour; plain text, with what is to be typed in backticks."""
+    shown = re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+    return f'<p class="warning"><strong>Warning:</strong> {shown}</p>'
 
 
 def page_time(at_ns: int, place: tzinfo | None = None) -> str:
