@@ -76,7 +76,7 @@ class ImageStore(Podman):
     @contextmanager
     def service(self, *arguments: str, options: tuple[str, ...] = ()) -> Iterator[Service]:
         """A container of the image in the background, for the time of a block."""
-        ident = self._podman("run", "--detach", *options, TAG, *arguments)
+        ident = self._podman("run", "--detach", "--log-driver=k8s-file", *options, TAG, *arguments)
         try:
             yield Service(self, ident)
         finally:
@@ -146,10 +146,15 @@ class Service:
         while True:
             try:
                 return self.python(script, f"http://127.0.0.1:19190{path}")
-            except RuntimeError:
-                if time.monotonic() > deadline:
-                    raise
+            except RuntimeError as error:
+                if time.monotonic() > deadline or not self.running:
+                    raise RuntimeError(f"{error}\n{self._store.podman('logs', self._ident)}") from error
                 time.sleep(0.2)
+
+    @property
+    def running(self) -> bool:
+        """Whether its process has not ended."""
+        return self._store.podman("inspect", "--format={{.State.Running}}", self._ident) == "true"
 
     def python(self, script: str, *arguments: str) -> str:
         """What a script prints in the container."""
