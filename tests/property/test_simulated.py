@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,10 +11,17 @@ from wattledger.clock import ManualClock
 from wattledger.model import COMPONENTS
 from wattledger.simulation import physics
 from wattledger.simulation.faces import SimulatedSensor, SimulatedWorkloads
+from wattledger.simulation.grid import SimulatedGrid
 from wattledger.simulation.host import SimulatedHost
 from wattledger.simulation.profile import fleet
+from wattledger.simulation.weather import forecast, grams_per_kwh
+from wattledger.simulation.zones import SITES
 
-PROFILES = fleet(6)
+PROFILES = [*fleet(6), *fleet(5, load=4.0)]
+S = 1_000_000_000
+HOUR_NS = 3600 * S
+mixes = st.sampled_from([site.mix for site in SITES.values()])
+moments = st.integers(1_700_000_000 * S, 1_900_000_000 * S)
 works = st.builds(
     physics.Work,
     activity=st.floats(0.3, 2.0),
@@ -94,3 +103,43 @@ def test_a_shared_core_is_paid_in_full(first_w, second_w):
     assert abs(first + second - (larger + 0.27 * smaller)) < 1e-9
     assert first > 0
     assert second > 0
+
+
+@given(mix=mixes, seed=st.integers(0, 9), start_ns=moments, lengths=st.lists(st.integers(1, 3 * 86_400 * S)))
+def test_the_mean_over_an_interval_is_its_integral(mix, seed, start_ns, lengths):
+    """Of each piece and of all together: what a constant kilowatt emits, to 1e-9."""
+    grid, at_ns, pieces_g = SimulatedGrid(mix, ManualClock(), seed), start_ns, 0.0
+    for length_ns in lengths:
+        mean = grid.over(at_ns, at_ns + length_ns).grams_per_kwh
+        grams = grid.integral(at_ns, at_ns + length_ns, 1000.0)
+        assert abs(mean * length_ns / HOUR_NS - grams) <= 1e-9 * grams
+        assert 20 <= mean <= 900
+        at_ns, pieces_g = at_ns + length_ns, pieces_g + grams
+    whole_g = grid.integral(start_ns, at_ns, 1000.0)
+    assert abs(pieces_g - whole_g) <= 1e-9 * whole_g
+
+
+@given(mix=mixes, seed=st.integers(0, 9), made=st.integers(900_000, 1_100_000), ahead=st.integers(0, 96))
+def test_a_forecast_errs_within_its_horizon(mix, seed, made, ahead):
+    """By at most 15 % times the square root of the days ahead, and a tenth of a gram; never out of bounds."""
+    told, real = forecast(mix, seed, made + ahead, made), grams_per_kwh(mix, seed, made + ahead)
+    assert 20 <= told <= 900
+    assert abs(told - real) <= 0.15 * (ahead / 48) ** 0.5 * real + 0.1
+    assert told == forecast(mix, seed, made + ahead, made)
+
+
+@settings(max_examples=10, deadline=None)
+@given(now_ns=moments, behind_h=st.integers(0, 400), ahead_h=st.integers(1, 100))
+def test_a_series_is_whole_and_within_what_was_asked_for(now_ns, behind_h, ahead_h):
+    """Any span: points without gaps, inside it, within a week and two days, and known up to now only."""
+    grid = SimulatedGrid(SITES["DEMO-A"].mix, ManualClock(now_ns=now_ns, epoch_ns=0))
+    start_ns, end_ns = now_ns - behind_h * HOUR_NS, now_ns + ahead_h * HOUR_NS
+    points = grid.series(start_ns, end_ns).points
+    assert points
+    for one, two in pairwise(points):
+        assert one.end_ns == two.start_ns
+    assert points[-1].end_ns >= min(end_ns, now_ns + 48 * HOUR_NS)
+    for point in points:
+        assert point.end_ns > max(start_ns, now_ns - 169 * HOUR_NS)
+        assert point.start_ns < min(end_ns, now_ns + 49 * HOUR_NS)
+        assert point.estimated == (point.start_ns > now_ns)

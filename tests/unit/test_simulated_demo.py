@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,8 @@ from wattledger.settings import (
     IntensitySettings,
     Settings,
 )
+from wattledger.simulation.weather import grams_per_kwh
+from wattledger.simulation.zones import SITES
 
 S = 1_000_000_000
 HOUR_NS = 3600 * S
@@ -328,3 +331,45 @@ class TestSettings:
         """Forty nodes: three zones, and one whose source fails."""
         nodes = build_demo(Settings(), 40, clock)
         assert len({id(node.grid.watch) for node in nodes}) == 4
+
+
+class TestPage:
+    """docs/demo.md tells of the demo that there is."""
+
+    page = (Path(__file__).parents[2] / "docs" / "demo.md").read_text()
+
+    def rows(self, first):
+        """The cells of the table rows that begin with a pattern, without their backticks."""
+        lines = re.findall(rf"(?m)^\| `{first}.*\|$", self.page)
+        return [[cell.strip() for cell in line.replace("`", "").strip("|").split("|")] for line in lines]
+
+    def test_nodes_zones_and_budgets(self, clock):
+        nodes = build_demo(Settings(), 8, clock)
+        known = [
+            [node.name, node.simulated.place[0], ", ".join(budget.name for budget in snapshot.budgets)]
+            for node, snapshot in zip(nodes, turn(nodes), strict=True)
+        ]
+        assert [[row[0], row[1], row[3]] for row in self.rows("node-")] == known
+
+    def test_zones(self):
+        """The range leaves out the lowest and the highest twentieth of a year, to ten grams."""
+        for zone, _, span, market, water in self.rows("DEMO-"):
+            site = SITES[zone]
+            low, high = (float(bound) for bound in span.split(" to "))
+            year = sorted(grams_per_kwh(site.mix, 1, step) for step in range(981_000, 998_520, 5))
+            rare = len(year) // 20
+            assert (low, high) == (round(year[rare], -1), round(year[-rare], -1))
+            assert (float(market), float(water)) == (site.market_g, site.wue_l_per_kwh)
+
+    def test_every_family_that_is_not_shown_is_named_with_its_reason(self):
+        table = self.page.partition("## What no demo node shows")[2]
+        for family, reason in NOT_SHOWN.items():
+            name = "process_*" if family.startswith("process_") else family
+            line = next(line for line in table.splitlines() if f"`{name}`" in line)
+            assert reason.replace("shows it", "shows them") in line
+
+    def test_alerts_are_those_that_there_are(self):
+        rules = (Path(__file__).parents[2] / "deploy/prometheus/wattledger.alerts.yml").read_text()
+        named = [row[0] for row in self.rows("Wattledger")]
+        assert len(named) == 8
+        assert set(named) <= set(re.findall(r"alert: (\w+)", rules))
