@@ -29,11 +29,7 @@ CHART = Path(__file__).resolve().parent / "helm/wattledger"
 MANIFESTS = Path(__file__).resolve().parent / "manifests"
 KUBE_VERSION = "1.34.0"
 
-_MONITORED = {
-    "serviceMonitor": {"enabled": True},
-    "prometheusRule": {"enabled": True},
-    "dashboards": {"enabled": True},
-}
+_MONITORED = {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}}
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "wattledger.yaml": ("The agent on every node.", {}),
     "wattledger-operator.yaml": (
