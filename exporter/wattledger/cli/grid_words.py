@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from ..carbon.series import Unit
+from ..exposition.moments import local, local_and_utc, span, utc
 from ..model import S_NS, Intensity
+
+__all__ = [
+    "amount",
+    "as_json",
+    "bar",
+    "estimate_of",
+    "local",
+    "local_and_utc",
+    "percent",
+    "provenance",
+    "span",
+    "sparkline",
+    "utc",
+]
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _MINUTE_NS = 60 * S_NS
-
-
-def local(at_ns: int, form: str = "%a %d %b %H:%M %Z") -> str:
-    """A moment in this process's time zone, such as `Thu 01 Jan 14:30 CET`."""
-    return datetime.fromtimestamp(at_ns // S_NS, UTC).astimezone().strftime(form)
-
-
-def local_and_utc(at_ns: int) -> str:
-    """The same with UTC in brackets, where that is another time."""
-    text = local(at_ns)
-    return text if text.endswith(" UTC") else f"{text} ({utc(at_ns)[11:16]} UTC)"
-
-
-def utc(at_ns: int) -> str:
-    """A moment to the second as RFC 3339 has it."""
-    return datetime.fromtimestamp(at_ns // S_NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def span(length_ns: int) -> str:
-    """A length of time as a person says it, such as `45 s`, `12 min`, `5 h 12 min` or `2 d 3 h`."""
-    if length_ns < _MINUTE_NS:
-        return f"{max(0, length_ns) // S_NS} s"
-    minutes = length_ns // _MINUTE_NS
-    if minutes < 2880:
-        parts = ((minutes // 60, "h"), (minutes % 60, "min"))
-    else:
-        parts = ((minutes // 1440, "d"), (minutes % 1440 // 60, "h"))
-    return " ".join(f"{count} {unit}" for count, unit in parts if count)
 
 
 def amount(value: float, unit: Unit) -> str:

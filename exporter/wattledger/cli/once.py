@@ -45,7 +45,8 @@ def once(shape: str, seconds: float, top: int, **parameters: Any) -> int:
     elif shape == "json":
         body = json.dumps(as_json(snapshot, seconds), indent=2).encode() + b"\n"
     else:
-        body = as_table(snapshot, top, shutil.get_terminal_size((80, 24)).columns).encode("utf-8", "replace")
+        width = shutil.get_terminal_size((80, 24)).columns
+        body = as_table(snapshot, seconds, top, width).encode("utf-8", "replace")
     try:
         sys.stdout.buffer.write(body)
         sys.stdout.buffer.flush()

@@ -10,11 +10,20 @@ from ..exposition import amounts
 from ..exposition.catalogue import IDENTITY
 from ..model import J_UJ, S_NS
 from ..snapshot import SensorRow, Snapshot, WorkloadRow
+from .once_carbon import (
+    budget_json,
+    budget_lines,
+    emission_lines,
+    feed_json,
+    outlook_json,
+    outlook_lines,
+    price_json,
+)
 from .text_table import columns
 
 
-def as_table(snapshot: Snapshot, top: int, width: int) -> str:
-    """The workloads that drew most, with power, energy and emissions, under the node's totals."""
+def as_table(snapshot: Snapshot, seconds: float, top: int, width: int) -> str:
+    """The workloads that drew most under the node's totals, with the price, budgets and best times below."""
     head = ("workload", "kind", "power", "energy", "CO2e")
     nodes = [
         (
@@ -39,14 +48,9 @@ def as_table(snapshot: Snapshot, top: int, width: int) -> str:
     ]
     lines = columns([head, *nodes, *workloads], right=(2, 3, 4), flexible=0, width=width)
     lines.insert(1 + len(nodes), "")
-    intensity = snapshot.price.intensity
-    source = ", fallback" if intensity.fallback else ""
-    lines += [
-        "",
-        f"{len(rows)} of {len(snapshot.workloads)} workloads",
-        f"priced at {intensity.grams_per_kwh:g} g CO2e per kWh ({intensity.provider}{source})",
-        f"with a PUE of {snapshot.price.pue:g}",
-    ]
+    lines += ["", f"{len(rows)} of {len(snapshot.workloads)} workloads", *emission_lines(snapshot)]
+    lines += budget_lines(snapshot, seconds, width)
+    lines += outlook_lines(snapshot.outlook, snapshot.wall_ns, width)
     if not snapshot.nodes:
         lines.append("no energy meter was found; `wattledger check` says why")
     return "\n".join(lines) + "\n"
@@ -65,21 +69,11 @@ def _energy_uj(row: WorkloadRow) -> int:
 
 def as_json(snapshot: Snapshot, seconds: float) -> dict[str, Any]:
     """The snapshot as `docs/json.md` describes it."""
-    intensity = snapshot.price.intensity
     return {
         "schema": 1,
         "time": datetime.fromtimestamp(snapshot.wall_ns / S_NS, UTC).isoformat(timespec="milliseconds"),
         "seconds": seconds,
-        "price": {
-            "grams_per_kilowatt_hour": intensity.grams_per_kwh,
-            "pue": snapshot.price.pue,
-            "provider": intensity.provider,
-            "grid_zone": intensity.grid_zone,
-            "basis": intensity.basis,
-            "kind": intensity.kind,
-            "estimated": intensity.estimated,
-            "fallback": intensity.fallback,
-        },
+        "price": price_json(snapshot.price),
         "node": [
             {
                 "component": row.component,
@@ -87,20 +81,27 @@ def as_json(snapshot: Snapshot, seconds: float) -> dict[str, Any]:
                 "emissions_grams": row.emissions_g,
                 "power_watts": row.power_w,
                 "estimated": row.estimated,
+                "market_emissions_grams": row.market_g,
+                "water_liters": row.water_l,
             }
             for row in snapshot.nodes
         ],
-        "workloads": [_workload(row) for row in snapshot.workloads],
+        "embodied_emissions_grams": snapshot.embodied_g,
+        "budgets": [budget_json(row) for row in snapshot.budgets],
+        "outlook": outlook_json(snapshot.outlook),
+        "feeds": [feed_json(feed) for feed in snapshot.health.feeds],
+        "workloads": [_workload(row, embodied=snapshot.embodied_g is not None) for row in snapshot.workloads],
         "zones": [_zone(row) for row in snapshot.sensors],
     }
 
 
-def _workload(row: WorkloadRow) -> dict[str, Any]:
+def _workload(row: WorkloadRow, *, embodied: bool) -> dict[str, Any]:
     identity = {name: getattr(row.known, name) for name in IDENTITY}
     return {
         **{name: value for name, value in identity.items() if value},
         "cpu_seconds": row.cpu_ns / S_NS,
         "power_watts": row.power_w,
+        "embodied_emissions_grams": row.embodied_g if embodied else None,
         "energy": [
             {
                 "component": cell.component,
