@@ -66,8 +66,8 @@ def test_a_budgets_rate_is_that_of_the_account() -> None:
     rows = (replace(day, limit_g=2161.0), replace(day, name="less", limit_g=2136.0))
     shot = snapshot(budgets=rows, nodes=(node_row(energy_uj=1000 * J_UJ, power_w=100.0),))
     lines = as_table(shot, 1.0, 20, 80).splitlines()
-    assert "day     day     2.16 kg  90.0 g/h   90.0 g/h" in lines
-    assert "less    day     2.14 kg  90.0 g/h   89.0 g/h  too fast" in lines
+    assert "day       day     2.16 kg  90.0 g/h   90.0 g/h" in lines
+    assert "less      day     2.14 kg  90.0 g/h   89.0 g/h  too fast" in lines
 
 
 def test_a_hostile_error_moves_no_cursor() -> None:
