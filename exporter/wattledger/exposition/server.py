@@ -29,6 +29,7 @@ KEEP_ALIVE_S = (
 )
 FIRST_REQUEST_S = 10  # a connection that has not asked anything by then is closed
 GRACE_S = 1  # what requests in flight get at the end
+FAREWELL_S = 0.5  # what the peer of an idle TLS connection gets then to say goodbye
 
 _Where = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]  # as getaddrinfo gives it
 
@@ -60,6 +61,8 @@ class Server:
         web = WebFile(web_config_file, clock) if web_config_file else None
         self._guard = Guard(app, web.current, clock) if web else None
         self._sockets = tuple(inherited) or bind_all(listen_addresses)
+        for bound in self._sockets:
+            _send_at_once(bound)
         secure = web is not None and web.secure
         self.urls = tuple(_url(bound, "https" if secure else "http") for bound in self._sockets)
         config = uvicorn.Config(
@@ -173,6 +176,16 @@ class _Protocol(H11Protocol):
         self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         super().data_received(data)
 
+    def shutdown(self) -> None:
+        """End the connection, after its answer where there is one to come."""
+        super().shutdown()
+        if self.scheme == "https":
+            self.loop.call_later(FAREWELL_S, self._abort_when_answered)
+
+    def _abort_when_answered(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+
     def _close_unless_asked(self) -> None:
         if self.cycle is None:
             self.transport.abort()
@@ -239,6 +252,15 @@ def _listen(family: int, where: _Where) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def _send_at_once(bound: socket.socket) -> None:
+    """Have connections send the body without waiting for the peer to acknowledge the head (40 ms).
+
+    asyncio does it for sockets that were made with a protocol number only; accepted ones inherit it here.
+    """
+    if bound.family in (socket.AF_INET, socket.AF_INET6):
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _advice(failure: OSError | None, port: int) -> str:

@@ -15,7 +15,7 @@ MAX_HANDSHAKES = 64
 MAX_CONNECTIONS = 100
 """Connections past their handshake; each holds 0.3 MiB, so what comes beyond them is closed at once."""
 
-_GOODBYE_S = 1.0  # for the peer's answer to the end of a TLS connection
+_GOODBYE_S = 10.0  # for a slow peer to take what was sent, and to end its side
 _PAUSE_S = 1.0  # after the process ran out of descriptors or memory
 _BATCH = 32  # accepted before other work gets its turn
 
