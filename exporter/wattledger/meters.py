@@ -179,7 +179,7 @@ class Meters:
             late = [steps[zone.key][0] for zone in zones if zone.key in recovered]
             if got:
                 energy_uj[component] = sum(delta_uj for delta_uj, _ in got)
-                span_ns[component] = sum(span for _, span in got) // len(zones)
+                span_ns[component] = sum(span for _, span in got) // self._expected(zones, steps, now_ns)
             elif late or any(zone.key in restarted for zone in zones):
                 began_anew.add(component)
             if late:
@@ -212,6 +212,19 @@ class Meters:
             recovered_uj=recovered_uj,
             restarted=frozenset(began_anew),
         )
+
+    def _expected(self, zones: Iterable[Zone], steps: Mapping[ZoneKey, tuple[int, int]], now_ns: int) -> int:
+        """How many zones a component has, without those that were silent for so long that they are lost.
+
+        While one of two is awaited, what the other gives covers half of the time; once it is lost, the other
+        is all there is.
+        """
+        present = 0
+        for zone in zones:
+            state = self._meters[zone.key].state
+            if zone.key in steps or (state is not None and now_ns - state.at_ns <= PATIENCE_NS):
+                present += 1
+        return present
 
     def _awaited(self, steps: dict[ZoneKey, tuple[int, int]], restarted: set[ZoneKey], now_ns: int) -> bool:
         """Whether a zone that counts failed lately, so that its energy is still to come."""

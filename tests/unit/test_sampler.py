@@ -498,3 +498,17 @@ def test_a_calibrated_device_is_corrected_and_the_others_are_not():
 
 def test_a_calibration_never_makes_energy_negative():
     assert Calibration(1.0, -50.0).correct(10 * J, 5 * S) == 0
+
+
+def test_a_socket_that_is_lost_for_good_halves_the_node_and_not_the_time():
+    """One of two sockets at 100 W is silent: a minute later the node shows 100 W, as its counter does."""
+    zones = [package(0), package(1)]
+    node = ScriptedNode(zones)
+    node.step()
+    node.sensor.failing[zones[1].key] = "eio"
+    for _ in range(14):
+        for zone in zones:
+            node.sensor.spend(zone, 500 * J)
+        snapshot = node.step(5)
+    assert snapshot.nodes[0].power_w == pytest.approx(100)
+    assert snapshot.nodes[0].energy_uj == 14 * 500 * J

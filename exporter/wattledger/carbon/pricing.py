@@ -78,13 +78,13 @@ class Pricing:
     def prices(self, wall_ns: int, interval_ns: int, spans_ns: Mapping[Component, int]) -> Prices:
         """The prices of a frame that ends at `wall_ns`.
 
-        `spans_ns` is how much time the energy of a component covers; where it is about
+        `spans_ns` is how much time the energy of a component covers; where that is not well beyond
         the interval, the interval's price holds.
         """
         late: dict[Component, Price] = {}
         start_ns = wall_ns - interval_ns
         for component, span_ns in spans_ns.items():
-            if abs(span_ns - interval_ns) > max(interval_ns // 5, JITTER_NS):
+            if span_ns - interval_ns > max(interval_ns // 5, JITTER_NS):
                 late[component] = self.price(wall_ns - span_ns, wall_ns)
                 start_ns = min(start_ns, wall_ns - span_ns)
         now = self.price(wall_ns - interval_ns, wall_ns)
