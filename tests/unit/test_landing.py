@@ -263,3 +263,11 @@ def test_volumes_and_intensities() -> None:
         "9.9 g/kWh",
         "1,234 g/kWh",
     ]
+
+
+def test_figures_of_a_year_show_their_date_instead_of_an_age() -> None:
+    """The tables' figures are years old when they are new; a time of day would say nothing."""
+    year_ns = WALL_NS - 365 * 86400 * S_NS
+    intensity = Intensity(grams_per_kwh=381.0, provider="table", grid_zone="DE", updated_ns=year_ns)
+    page = page_of(snapshot(price=Price(intensity=intensity)))
+    assert "table, DE : lifecycle, average; figures as of 2025-01-01." in page

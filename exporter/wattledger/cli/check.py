@@ -13,6 +13,7 @@ import click
 from .. import app
 from ..exposition.web_file import check_web_config
 from ..inspection import inspect
+from ..logs import configure
 from .check_report import as_json, as_text, verdict
 from .flags import EPILOG, given, settings_flags
 from .load import load_settings
@@ -31,9 +32,14 @@ from .load import load_settings
 def check(shape: str, seconds: float, **parameters: Any) -> int:
     """List every sensor, why it cannot be used, and the command that fixes it.
 
-    Exit status 0: something is measured. 1: there is an estimate at most. 2: a setting cannot be used.
+    Every source of carbon intensity is asked once, and budgets, state directory and web addresses are tried.
+
+    Exit status 0: something is measured. 1: there is an estimate at most. 2: a setting is refused.
     """
-    settings = load_settings(given(parameters), os.environ)
+    flags = given(parameters)
+    settings = load_settings(flags, os.environ)
+    # What a source has to say of its failure is part of the report.
+    configure(settings.log.level if "log.level" in flags else "error", settings.log.format)
     if settings.web.config_file is not None:
         check_web_config(settings.web.config_file)
     inspection = inspect(settings, seconds, time.sleep)
@@ -43,4 +49,6 @@ def check(shape: str, seconds: float, **parameters: Any) -> int:
         title = f"{app.version()} on {platform.system()} {platform.release()} {platform.machine()}"
         colour = False if os.environ.get("NO_COLOR") else None
         click.echo(as_text(inspection, title), nl=False, color=colour)
+    if inspection.refusals:
+        return 2
     return 0 if verdict(inspection) == "measured" else 1

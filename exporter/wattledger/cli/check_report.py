@@ -41,6 +41,8 @@ def as_text(inspection: Inspection, title: str) -> str:
         for finding in found:
             lines += _finding(finding)
     lines += ["", *_wrapped(_conclusion(inspection), "")]
+    for reason in inspection.refusals:
+        lines += ["", *_wrapped(printable(f"The agent would not start: {reason}"), "")]
     return "\n".join(lines) + "\n"
 
 
@@ -120,6 +122,7 @@ def as_json(inspection: Inspection) -> dict[str, Any]:
     return {
         "schema": 1,
         "verdict": verdict(inspection),
+        "refusals": list(inspection.refusals),
         "components": {name: _keys(cover.components.get(name, ())) for name in COMPONENTS},
         "node": _keys(cover.node),
         "zones": [_zone(inspection, reading) for reading in inspection.readings],

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from html import escape
 
-from ..model import S_NS, FeedHealth, Intensity
+from ..model import FeedHealth, Intensity
 from ..snapshot import Snapshot
 from . import amounts, moments
 from .page import facts, page_time, warning
 
-_MINUTE_NS = 60 * S_NS
 _ASK = "`wattledger check` asks it once and says what is wrong."
 
 
@@ -81,12 +80,11 @@ def _provenance(told: Intensity, now_ns: int) -> str:
 def _age(told: Intensity, now_ns: int) -> str:
     if not told.updated_ns:
         return "a fixed value."
-    age_ns = now_ns - told.updated_ns
     held = f", used until it is {moments.span(told.max_age_ns)} old" if told.max_age_ns else ""
-    since = f"the value of {page_time(told.updated_ns)}"
-    if age_ns < _MINUTE_NS:
-        return f"{since}, up to date."
-    return f"{since}, {moments.span(age_ns)} old{held}."
+    age = moments.age(told.updated_ns, now_ns)
+    if age.startswith("as of"):
+        return f"figures {age}{held}."
+    return f"the value of {page_time(told.updated_ns)}, {age}{held}."
 
 
 def _feed(feeds: tuple[FeedHealth, ...], role: str) -> FeedHealth | None:

@@ -9,6 +9,7 @@ from ..model import S_NS
 
 _FORM = "%a %d %b %H:%M %Z"
 _MINUTE_NS = 60 * S_NS
+_LONG_NS = 62 * 86400 * S_NS
 
 
 def local(at_ns: int, form: str = _FORM, place: tzinfo | None = None) -> str:
@@ -25,6 +26,15 @@ def local_and_utc(at_ns: int, place: tzinfo | None = None) -> str:
 def utc(at_ns: int) -> str:
     """A moment to the second as RFC 3339 has it."""
     return datetime.fromtimestamp(at_ns // S_NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def age(at_ns: int, now_ns: int) -> str:
+    """How old something is: `up to date`, `12 min old`, and beyond two months since when it holds."""
+    if now_ns - at_ns < _MINUTE_NS:
+        return "up to date"
+    if now_ns - at_ns > _LONG_NS:
+        return f"as of {utc(at_ns)[:10]}"
+    return f"{span(now_ns - at_ns)} old"
 
 
 def zone_of(name: str) -> tzinfo:
