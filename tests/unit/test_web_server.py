@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gc
 import http.client
 import io
 import socket
 import ssl
+import struct
 import threading
+from asyncio import sslproto
 from contextlib import ExitStack, contextmanager
 
 import bcrypt
@@ -471,6 +474,55 @@ def answered(secured: ssl.SSLSocket) -> None:
         if not more:
             raise ConnectionError("closed")
         got += more
+
+
+def by_reset(server, client):
+    secured = _open(server, client)
+    secured.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    secured.close()
+
+
+def by_goodbye(server, client):
+    _open(server, client).unwrap()
+
+
+def by_silence(server, client):
+    raw = socket.create_connection(("127.0.0.1", port_of(server)), timeout=10)
+    client.wrap_socket(raw, server_hostname="127.0.0.1").close()
+
+
+def by_half_a_handshake(server, client):
+    socket.create_connection(("127.0.0.1", port_of(server)), timeout=10).close()
+
+
+def by_noise(server, client):
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert connection.recv(1) != b"H"
+
+
+@pytest.mark.parametrize("end", [by_reset, by_goodbye, by_silence, by_half_a_handshake, by_noise])
+def test_what_a_connection_held_is_given_back_at_once(web, end):
+    """Its buffers of 0.3 MiB wait for no timer and no garbage collector."""
+    client = web.authority.client()
+    gc.collect()
+    gc.disable()
+    try:
+        with web.serving() as server:
+            for _ in range(5):
+                end(server, client)
+            assert gets_in(server, client)  # what came before has been accepted
+            for _ in range(300):
+                if not _held():
+                    break
+                threading.Event().wait(0.01)
+            assert _held() == 0
+    finally:
+        gc.enable()
+
+
+def _held() -> int:
+    return sum(type(one) is sslproto.SSLProtocol for one in gc.get_objects())
 
 
 def test_plain_http_and_noise_are_turned_away_without_a_log_line(web, log):

@@ -169,7 +169,17 @@ class _Protocol(H11Protocol):
         super().connection_made(transport)
         if (peer := peer_of(transport)) is not None:
             self.app_state = {PEER: peer}
-        self.loop.call_later(self.first_request_s, self._close_unless_asked)
+        self._patience = self.loop.call_later(self.first_request_s, self._close_unless_asked)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of what a connection holds, which is 0.3 MiB with TLS.
+
+        uvicorn would keep that of one that was reset for as long as it keeps idle ones.
+        """
+        super().connection_lost(exc)
+        self._patience.cancel()
+        self._unset_keepalive_if_required()
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Date the answers to come."""

@@ -100,6 +100,8 @@ class TlsFront:
             )
         except OSError as error:  # ssl.SSLError and a timeout are such
             log.debug("TLS handshake failed", extra={"peer": str(peer), "reason": str(error)})
+            # Its frames hold the connection's buffers, and it is in circles with them.
+            error.__traceback__ = None
         finally:
             self._unfinished.pop(connection, None)
 
