@@ -43,7 +43,10 @@ class WebAuthority:
         self._folder = folder
         self.certificate = folder / "ca.pem"
         self._key = folder / "ca.key"
-        _openssl("req", "-x509", *_EC, "-subj", "/CN=a", "-keyout", self._key, "-out", self.certificate)
+        _openssl(
+            *("req", "-x509", *_EC, "-subj", "/CN=a", "-keyout", self._key, "-out", self.certificate),
+            *("-addext", "keyUsage=critical,keyCertSign"),  # Python 3.13 and later insist
+        )
 
     def issue(self, name: str, san: str = "IP:127.0.0.1,DNS:localhost") -> Pair:
         """A certificate with these alternative names, in files called after `name`."""

@@ -483,7 +483,7 @@ def by_reset(server, client):
 
 
 def by_goodbye(server, client):
-    _open(server, client).unwrap()
+    _open(server, client).unwrap().close()
 
 
 def by_silence(server, client):
