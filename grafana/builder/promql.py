@@ -32,9 +32,10 @@ def integral(recorded: str) -> str:
     """What a recorded rate of five minutes adds up to over the time shown.
 
     One value a minute times 60 s: cheap for a thousand nodes, and independent of the scrape interval.
-    The window ends at the last full minute.
+    The window ends at the last full minute; without the offset Prometheus 2 counts one minute too many when
+    it is asked exactly on a minute.
     """
-    return f"60 * sum_over_time({recorded}[$__range:1m])"
+    return f"60 * sum_over_time({recorded}[$__range:1m] offset 1ms)"
 
 
 def kwh(joules: str) -> str:

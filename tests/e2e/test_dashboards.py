@@ -232,15 +232,47 @@ def test_the_fleet_draws_what_its_nodes_draw(fleet):
 
 
 def test_what_went_wrong_is_counted(fleet):
-    """One node has lost a meter, and one knows its CPU by an estimate only."""
+    """One node lost a meter, one has an estimate only, one is over budget, one prices with a fallback."""
+    assert fleet.value(query_of("Fleet", "Budgets exceeded")) >= 1
+    assert fleet.value(query_of("Fleet", "On a fallback intensity")) == 1
+    assert fleet.value(query_of("Fleet", "Targets that do not answer")) == 0
+    assert fleet.value(query_of("Exporter health", "Nodes without recorded series")) == 0
     assert fleet.value(query_of("Fleet", "Lost sensors")) == 1
     assert fleet.value(query_of("Node", "Lost sensors"), instance="node-04") == 1
     assert fleet.value(query_of("Node", "Largest uncertainty"), instance="node-03") >= 0.3
     assert fleet.value(query_of("Fleet", "Estimated share")) > 0
 
 
+def test_a_budget_is_held_against_its_plan_and_its_pace(tmp_path):
+    """At noon 600 g of 1 kg are used: 60 % of the limit, half of the day gone, and 1.2 kg to come."""
+    noon = 1_700_049_600 - 86_400 // 2
+    labels = '{job="wattledger",instance="a",budget="day",period="day"}'
+    constants = {
+        "wattledger_budget_limit_grams": 1000,
+        "wattledger_budget_period_start_timestamp_seconds": noon - 43_200,
+        "wattledger_budget_period_end_timestamp_seconds": noon + 43_200,
+    }
+    times = range(noon - 43_200, noon + 1, 300)
+    lines = [f"{name}{labels} {value} {time}" for name, value in constants.items() for time in times]
+    lines += [f"wattledger_budget_consumed_grams{labels} {600 * n / 144} {at}" for n, at in enumerate(times)]
+    data = import_openmetrics(iter(lines), tmp_path)
+    variables = {"cluster": ".*", "job": ".+", "instance": ".+", "budget": ".+"}
+    with PrometheusServer(tmp_path / "prometheus", data=data) as prometheus:
+        used, passed, consumed, limit, projected, share, ends = (
+            prometheus.value(
+                query_of("Carbon and budgets", "Budgets", index).filled(**variables), at=noon + 1
+            )
+            for index in range(7)
+        )
+    assert (used, consumed, limit) == (0.6, 600, 1000)
+    assert passed == pytest.approx(0.5, abs=1e-4)
+    assert projected == pytest.approx(1200, rel=1e-3)
+    assert share == pytest.approx(1.2, rel=1e-3)
+    assert ends == 1000 * (noon + 43_200)
+
+
 def test_recorded_power_is_integrated_exactly(tmp_path):
-    """Two nodes at 100 W for an hour are 0.2 kWh; at 400 g/kWh that is 80 g."""
+    """Two nodes at 100 W for an hour are 0.2 kWh, at 400 g/kWh 80 g; also when asked exactly on a minute."""
     end = 1_700_000_400
     lines = []
     for name, value in (
@@ -253,7 +285,8 @@ def test_recorded_power_is_integrated_exactly(tmp_path):
     data = import_openmetrics(iter(lines), tmp_path)
     variables = {"cluster": ".*", "job": ".+", "instance": ".+", "__range": "1h"}
     with PrometheusServer(tmp_path / "prometheus", data=data) as prometheus:
-        energy = prometheus.value(query_of("Fleet", "Energy").filled(**variables), at=end + 1)
-        grams = prometheus.value(query_of("Fleet", "Emissions").filled(**variables), at=end + 1)
-    assert energy == pytest.approx(0.2)
-    assert grams == pytest.approx(80)
+        for at in (end, end + 1, end + 59):
+            energy = prometheus.value(query_of("Fleet", "Energy").filled(**variables), at=at)
+            grams = prometheus.value(query_of("Fleet", "Emissions").filled(**variables), at=at)
+            assert energy == pytest.approx(0.2)
+            assert grams == pytest.approx(80)
