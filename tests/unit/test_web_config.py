@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.command_line import REPOSITORY
 from wattledger.errors import SettingsError
-from wattledger.exposition.web_config import read_web_config
+from wattledger.exposition.web_config import TLS_KEYS, read_web_config
 from wattledger.exposition.web_records import RateLimit, WebConfig
 from wattledger.model import S_NS
 
@@ -136,6 +142,11 @@ BAD = [
     ("a: 1\na: 2", "web.yml:2: a: given twice"),
     ("tls_server_config: [\n", "web.yml:2: not valid YAML"),
     ("? [a]\n: 1", "web.yml:1: the file: a key must be plain text"),
+    (
+        'tls_server_config: {cert_file: "a\\0b", key_file: k}',
+        "cert_file: not what is expected here",
+    ),
+    ('tls_server_config: {cert: "\\ud800", key_file: k}', "cert: not what is expected here; give PEM text"),
     ("tls_server_config: {cert_file: c}", "web.yml:1: tls_server_config: key_file is missing; give both"),
     ("tls_server_config: {key_file: k}", "web.yml:1: tls_server_config: cert_file is missing"),
     ("tls_server_config: {min_version: TLS13}", "tls_server_config: cert_file is missing"),
@@ -241,3 +252,51 @@ def test_what_cannot_be_read_is_told(tmp_path):
     binary.write_bytes(b"a: \xff\n")
     with pytest.raises(SettingsError, match="not a text in UTF-8"):
         read_web_config(str(binary))
+
+
+PAGE = (REPOSITORY / "docs/web-config.md").read_text()
+
+
+def test_the_example_of_the_page_is_accepted(file):
+    """What people copy works; the other example is one of Prometheus."""
+    (example,) = re.findall(r"^```yaml\n(tls_server_config.*?)^```$", PAGE, re.M | re.S)
+    config = read(file, example)
+    assert config.tls is not None
+    assert set(config.users) == {"prometheus"}
+    assert config.notes == ()
+
+
+def test_the_page_names_every_key_of_tls():
+    named = set(re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", PAGE, re.M))
+    keys = {key for cell in named for key in re.findall(r"`(\w+)`", cell)}
+    assert set(TLS_KEYS) <= keys
+
+
+KEYS = st.sampled_from(
+    (
+        *("tls_server_config", "basic_auth_users", "rate_limit", "http_server_config"),
+        *("headers", "http2", "X-Frame-Options", "interval", "burst"),
+        *TLS_KEYS,
+    )
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["TLS13", HASH, "1s"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=VALUES | st.text(max_size=40))
+def test_whatever_the_file_holds_it_is_read_or_refused_in_one_line(file, content):
+    text = content if isinstance(content, str) else yaml.safe_dump(content, allow_unicode=True)
+    file.write_text(text, errors="replace")
+    said = ""
+    try:
+        read_web_config(str(file))
+    except SettingsError as error:
+        said = str(error)
+    assert not said or said.startswith(str(file))
+    assert "\n" not in said

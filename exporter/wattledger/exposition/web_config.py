@@ -26,7 +26,7 @@ _HEADERS: Mapping[str, tuple[str, ...]] = {
     "X-XSS-Protection": (),
     "Strict-Transport-Security": (),
 }
-_TLS_KEYS = (
+TLS_KEYS = (
     "cert_file",
     "key_file",
     "cert",
@@ -95,7 +95,7 @@ def read_web_config(path: str) -> WebConfig:
 
 
 def _tls(part: Value, notes: list[str]) -> TlsConfig | None:
-    given = part.fields(_TLS_KEYS)
+    given = part.fields(TLS_KEYS)
     if not given:
         return None
     certificate = _pem(given, "cert")

@@ -83,10 +83,11 @@ class Value:
         return found
 
     def text(self, accepts: str) -> str:
-        """A text that is not empty."""
-        if not isinstance(self.node, ScalarNode) or self.is_null or not self.node.value:
+        """A text that is not empty, and can be a path or be sent."""
+        text = "" if self.is_null or not isinstance(self.node, ScalarNode) else str(self.node.value)
+        if not text or "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
             raise self.error(f"not what is expected here; give {accepts}")
-        return str(self.node.value)
+        return text
 
     def texts(self, accepts: str) -> tuple[tuple[str, Value], ...]:
         """The members of a list of texts, each with its place."""
