@@ -130,7 +130,7 @@ def test_a_list_of_nodes_shows_the_budget_nearest_its_limit() -> None:
 def test_a_budget_ends_in_its_own_time_zone() -> None:
     """The limit, the pace and the end of the period, with UTC beside it."""
     page = page_of(snapshot(budgets=(budget(timezone="Europe/Berlin"),), price=PRICE))
-    assert "1.00 kg of 10.0 kg used (10 %). An even pace would be at 2.50 kg (25 %)." in page
+    assert "1.00 kg of 10.0 kg used (10 %). Even pace: 2.50 kg (25 %)." in page
     assert "On course for 2.80 kg (28 %), at the power and price of now." in page
     assert "Until Thu 01 Jan 19:00 CET (18:00 UTC) , 18 h from now" in page
     assert moments.zone_of("Nowhere/Atlantis").utcoffset(None).total_seconds() == 0

@@ -13,7 +13,7 @@ from .bars import DEFINITIONS
 from .catalogue import SECTIONS
 from .landing_boards import boards
 from .landing_host import components, sensors, total_power, workloads
-from .page import document, facts, links, section, table, warning
+from .page import beside, document, facts, links, section, table, warning
 
 STALE_INTERVALS = 3
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
@@ -42,7 +42,7 @@ def node_page(
     else:
         body += _warnings(snapshot, now_ns)
         body += _summary(snapshot)
-        body += [section(title, parts) for title, parts in _sections(snapshot) if parts]
+        body += _sections(snapshot)
     return document(heading, heading, body, refresh=refresh)
 
 
@@ -116,19 +116,22 @@ def _summary(snapshot: Snapshot) -> list[str]:
     ]
 
 
-def _sections(snapshot: Snapshot) -> Iterable[tuple[str, list[str]]]:
-    """The headings of the page with what stands under each, nothing for what a node has not."""
-    yield "Power now", [components(snapshot.nodes)]
+def _sections(snapshot: Snapshot) -> Iterable[str]:
+    """The parts of the page, without those that a node has nothing for."""
+    yield section("Power now", [components(snapshot.nodes)])
     if snapshot.budgets:
-        yield "Budgets", [landing_budgets.budgets(snapshot)]
+        yield section("Budgets", [landing_budgets.budgets(snapshot)])
+    price = section("Carbon intensity", landing_carbon.intensity(snapshot))
     emissions = landing_carbon.emissions(snapshot)
-    yield "Emissions so far", [emissions] if emissions else []
-    yield "Carbon intensity", landing_carbon.intensity(snapshot)
-    yield "Hours ahead", landing_outlook.ahead(snapshot.outlook, snapshot.wall_ns)
-    yield "Top workloads", [workloads(snapshot.workloads)]
+    yield beside(section("Emissions so far", [emissions]), price) if emissions else price
+    ahead = landing_outlook.ahead(snapshot.outlook, snapshot.wall_ns)
+    if ahead:
+        yield section("Hours ahead", ahead)
+    yield section("Top workloads", [workloads(snapshot.workloads)])
     found = boards(snapshot)
-    yield "GPU boards", [found] if found else []
-    yield "Meters", [sensors(snapshot.sensors)]
+    if found:
+        yield section("GPU boards", [found])
+    yield section("Meters", [sensors(snapshot.sensors)])
 
 
 def _node_totals(snapshot: Snapshot | None) -> tuple[str, ...]:

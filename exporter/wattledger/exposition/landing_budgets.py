@@ -15,8 +15,7 @@ from .page import page_time, warning
 
 _NAMED = 3
 _LEGEND = (
-    '<p class="soft">Solid is used, hatched is over the limit, dashed is where it leads; '
-    "the line marks an even pace up to now.</p>"
+    '<p class="soft">Solid: used. Hatched: over the limit. Dashed: where it leads. Line: an even pace.</p>'
 )
 _J_PER_UJ = 1e-6
 
@@ -95,7 +94,7 @@ def _one(one: Standing, wall_ns: int) -> str:
     spent, limit = amounts.mass(row.consumed_g), amounts.mass(row.limit_g)
     label = f"{spent} of {limit} used, {amounts.share(one.plan)} of the {row.period} gone"
     of = f"<code>{escape(row.selects)}</code>" if row.selects else "the whole node"
-    pace = f" An even pace would be at {amounts.mass(one.plan * row.limit_g)} ({amounts.share(one.plan)})."
+    pace = f" Even pace: {amounts.mass(one.plan * row.limit_g)} ({amounts.share(one.plan)})."
     tag = "tag bad" if one.spent > 1.0 else "tag"
     lines = [
         f'<h3>{escape(row.name)} <span class="{tag}">{one.verdict}</span></h3>',
@@ -126,4 +125,7 @@ def worst(rows: Iterable[BudgetRow]) -> str:
     if not shares:
         return amounts.NOTHING
     spent, name = max(shares)
-    return f"{amounts.share(spent)}<small>{escape(name)}</small>"
+    shown = amounts.share(spent)
+    if spent > 1.0:
+        shown = f'<span class="tag bad">over</span> {shown}'
+    return f"{shown}<small>{escape(name)}</small>"

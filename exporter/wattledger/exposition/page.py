@@ -51,7 +51,9 @@ white-space:nowrap}
 padding:.5rem .75rem}
 .pair{display:grid;grid-template-columns:minmax(0,2fr) minmax(0,5fr);gap:1rem 2.5rem;align-items:start}
 .pair tbody th{min-width:4rem;white-space:nowrap}
-.budgets{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr));gap:1.75rem 2.5rem}
+.columns,.budgets{display:grid;
+grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr));gap:1.75rem 2.5rem}
+.columns{row-gap:0}
 article p{margin:.25rem 0}
 svg{fill:var(--used)}
 .none{position:absolute}
@@ -148,6 +150,11 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
 def section(title: str, parts: Iterable[str]) -> str:
     """A part of the page under its heading; `parts` are HTML."""
     return f"<section>\n<h2>{escape(title)}</h2>\n" + "\n".join(parts) + "\n</section>"
+
+
+def beside(*parts: str) -> str:
+    """Parts next to each other where there is room for that."""
+    return '<div class="columns">\n' + "\n".join(parts) + "\n</div>"
 
 
 def table(
