@@ -8,6 +8,26 @@ from pathlib import Path
 import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
+ALONE = frozenset(
+    {
+        "test_gpu_agent.py",
+        "test_gpu_split.py",
+        "test_nvidia_worker.py",
+        "test_peer_defects_served.py",
+        "test_real_cgroups.py",
+        "test_real_host.py",
+        "test_real_slurm.py",
+        "test_signals.py",
+        "test_smoke.py",
+    }
+)
+"""Files whose tests compare times, or shares of CPU that real processes get."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name in ALONE:
+            item.add_marker("alone")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
