@@ -45,6 +45,20 @@ def read_bytes(path: str, limit: int = 65536) -> bytes:
         os.close(fd)
 
 
+def read_whole(path: str, limit: int = 1 << 24) -> bytes:
+    """Read up to `limit` bytes of a list, to its end; raises OSError.
+
+    A list that the kernel makes line by line (`cgroup.procs`, `mountinfo`, `locks`) is handed out a page
+    at a time, however much is asked for (seq_read_iter in fs/seq_file.c).
+    """
+    with open(path, "rb", opener=_open_plainly) as listing:
+        return listing.read(limit)
+
+
+def _open_plainly(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def read_text(path: str, limit: int = 65536) -> str:
     """Like read_bytes, stripped and decoded; bytes that are not UTF-8 become U+FFFD."""
     return read_bytes(path, limit).decode("utf-8", "replace").strip()

@@ -6,15 +6,18 @@ from ..hostfs import HostFS, read_text, reason_of
 from ..model import Finding
 from .cputime import ProcessTimes
 from .hierarchy import Hierarchy
+from .namespace import CgroupNamespace
+from .viewpoint import Viewpoint
 
 _SENSOR = "workloads"
 
 
-def diagnose(hostfs: HostFS, hierarchy: Hierarchy | None, times: ProcessTimes) -> list[Finding]:
+def diagnose(hostfs: HostFS, namespace: CgroupNamespace | None, times: ProcessTimes) -> list[Finding]:
     """Which hierarchy is used, whether all of it is seen, and how single processes are read."""
+    hierarchy = namespace.hierarchy if namespace is not None else None
     findings = [_cgroups(hostfs, hierarchy), _process_clock(hostfs, times), _proc(hostfs)]
-    if hierarchy is not None:
-        findings.insert(1, _namespace(hostfs, hierarchy))
+    if namespace is not None:
+        findings.insert(1, _namespace(hostfs, namespace.hierarchy, namespace.view))
     return findings
 
 
@@ -36,7 +39,7 @@ def _cgroups(hostfs: HostFS, hierarchy: Hierarchy | None) -> Finding:
     )  # fmt: skip
 
 
-def _namespace(hostfs: HostFS, hierarchy: Hierarchy) -> Finding:
+def _namespace(hostfs: HostFS, hierarchy: Hierarchy, view: Viewpoint) -> Finding:
     subject = "cgroup namespace"
     if not hierarchy.complete:
         return Finding(
@@ -45,26 +48,32 @@ def _namespace(hostfs: HostFS, hierarchy: Hierarchy) -> Finding:
             status="denied",
             why=f"{hierarchy.root} is not the root of the hierarchy: "
             "only the agent's own part of the host is seen",
-            fix="start the container with --cgroupns=host and -v /sys/fs/cgroup:/sys/fs/cgroup:ro",
+            fix="start the container with -v /sys:/host/sys:ro and the agent with --path.sysfs=/host/sys "
+            "(Kubernetes: hostPath /sys), or start the container with --cgroupns=host",
         )
-    try:
-        outside = any(line.split(":", 2)[-1].startswith("/..") for line in _membership(hostfs))
-    except OSError:
-        outside = False
-    if outside:
+    if view.names is None or (not view.depth and _tells_above(hostfs, hierarchy)):
         return Finding(
             sensor=_SENSOR,
             subject=subject,
             status="ignored",
-            why="the agent is in a private cgroup namespace: workloads are complete, "
-            "but single processes cannot be matched to them",
-            fix="start the container with --cgroupns=host",
+            why="the agent is in a private cgroup namespace, and it is not known where that begins: "
+            "workloads are complete, but processes beside the agent's own cgroup cannot be matched to them",
+            fix="mount nothing of the host over /sys/fs/cgroup of the container, "
+            "or start it with --cgroupns=host",
         )
-    return Finding(sensor=_SENSOR, subject=subject, status="usable", why="the whole hierarchy is seen")
+    why = "the whole hierarchy is seen"
+    if view.depth:
+        why += f", from a private cgroup namespace at /{'/'.join(view.names)}"
+    return Finding(sensor=_SENSOR, subject=subject, status="usable", why=why)
 
 
-def _membership(hostfs: HostFS) -> list[str]:
-    return read_text(f"{hostfs.procfs}/1/cgroup").splitlines()
+def _tells_above(hostfs: HostFS, hierarchy: Hierarchy) -> bool:
+    """True if the first process's cgroup is not within what the agent's own namespace contains."""
+    try:
+        membership = read_text(f"{hostfs.procfs}/1/cgroup")
+    except OSError:
+        return False
+    return bool(membership) and hierarchy.path_of(membership) is None
 
 
 def _process_clock(hostfs: HostFS, times: ProcessTimes) -> Finding:
@@ -81,7 +90,7 @@ def _process_clock(hostfs: HostFS, times: ProcessTimes) -> Finding:
         status="absent",
         why=f"{hostfs.procfs} shows another pid namespace: processes are read from stat, "
         "in steps of 10 ms and at twenty times the cost",
-        fix="start the container with --pid=host",
+        fix="start the container with --pid=host (Kubernetes: hostPID: true)",
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..hostfs import HostFS
+from .viewpoint import HOST, Viewpoint
 
 _V1_MOUNTS = ("cpu,cpuacct", "cpuacct", "cpuacct,cpu")
 
@@ -50,12 +51,12 @@ class Hierarchy:
             raise ValueError(raw)
         return int(raw[11 : raw.index(b"\n")]) * 1000
 
-    def path_of(self, membership: str) -> str | None:
-        """The path in this hierarchy out of the text of `/proc/PID/cgroup`.
+    def path_of(self, membership: str, view: Viewpoint = HOST) -> str | None:
+        """The path in this hierarchy out of the text of `/proc/PID/cgroup`, as read from `view`.
 
-        None if there is none, or if it lies outside the reader's cgroup namespace (`/../..`).
+        None if there is none, or if it cannot be told from there.
         """
-        for line in membership.splitlines():
+        for line in membership.split("\n"):
             number, _, rest = line.partition(":")
             controllers, _, path = rest.partition(":")
             if self.version == 2:
@@ -63,7 +64,7 @@ class Hierarchy:
             else:
                 mine = "cpuacct" in controllers.split(",")
             if mine:
-                return None if path.startswith("/..") else path.removesuffix(" (deleted)")
+                return view.resolve(path.removesuffix(" (deleted)"))
         return None
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from ..hostfs import HostFS, read_bytes
+from ..hostfs import HostFS, read_whole
 from .cputime import ProcessTimes
-from .hierarchy import Hierarchy
+from .namespace import CgroupNamespace
 
 _REFRESH_NS = 30_000_000_000
 _READ_LIMIT = 1 << 20
@@ -19,9 +19,9 @@ class Residents:
     shares the host's pid namespace, else from the `cgroup` file of each process.
     """
 
-    def __init__(self, hostfs: HostFS, hierarchy: Hierarchy | None, times: ProcessTimes) -> None:
+    def __init__(self, hostfs: HostFS, namespace: CgroupNamespace | None, times: ProcessTimes) -> None:
         self._procfs = hostfs.procfs
-        self._hierarchy = hierarchy
+        self._namespace = namespace
         self._times = times
         self._refreshed_ns: int | None = None
         self._at_root: dict[int, bool] = {}
@@ -71,9 +71,9 @@ class Residents:
                 self._users.add(pid)
 
     def _pids(self) -> set[int]:
-        if self._hierarchy is not None and self._times.by_clock:
+        if self._namespace is not None and self._times.by_clock:
             try:
-                listing = read_bytes(f"{self._hierarchy.root}/cgroup.procs", _READ_LIMIT)
+                listing = read_whole(f"{self._namespace.hierarchy.root}/cgroup.procs", _READ_LIMIT)
             except OSError:
                 return set()
             # Processes outside the reader's pid namespace show up as 0.
@@ -82,13 +82,13 @@ class Residents:
             pids = {int(name) for name in os.listdir(self._procfs) if name.isdecimal()}
         except OSError:
             return set()
-        if self._hierarchy is None:
+        if self._namespace is None:
             return pids
         known = self._at_root
         # A pid is looked at again on the first refresh after it was found: processes move after fork.
         self._at_root = {pid: known.get(pid, False) for pid in pids}
         for pid in pids:
             if pid not in known or known[pid]:
-                path = self._hierarchy.path_of(self._times.membership(pid))
+                path = self._namespace.path_of(self._times.membership(pid))
                 self._at_root[pid] = path == "/"
         return {pid for pid, at_root in self._at_root.items() if at_root}

@@ -15,6 +15,7 @@ from .descriptors import fd_budget, raise_descriptor_limit
 from .findings import diagnose
 from .hierarchy import find_hierarchy
 from .identity import plain_cgroup
+from .namespace import CgroupNamespace
 from .processes import Processes
 from .residents import Residents
 from .roster import Roster
@@ -48,13 +49,15 @@ class HostWorkloads:
         self._roster = Roster()
         self._times = ProcessTimes(hostfs)
         self._hierarchy = find_hierarchy(hostfs)
+        self._namespace: CgroupNamespace | None = None
         self._cgroups: Cgroups | None = None
         self._demand: Demand | None = None
         if self._hierarchy is not None:
+            self._namespace = CgroupNamespace(hostfs, self._hierarchy)
             self._cgroups = Cgroups(self._hierarchy, self._roster, fd_budget=fd_budget())
             if want_memory or want_reservations:
                 self._demand = Demand(self._hierarchy, memory=want_memory, reservations=want_reservations)
-        self._residents = Residents(hostfs, self._hierarchy, self._times)
+        self._residents = Residents(hostfs, self._namespace, self._times)
         self._processes: Processes | None = None
         if processes:
             self._processes = Processes(
@@ -77,7 +80,7 @@ class HostWorkloads:
 
     def diagnose(self) -> list[Finding]:
         """What can be seen of this host's workloads, for `wattledger check`."""
-        return diagnose(self._hostfs, self._hierarchy, self._times)
+        return diagnose(self._hostfs, self._namespace, self._times)
 
     def folders(self, workloads: Collection[Workload]) -> dict[Workload, str]:
         """The cgroup folder of each of these workloads that has one."""
@@ -113,6 +116,8 @@ class HostWorkloads:
         busy_ns = max(0, stat.busy_ns - before.busy_ns)
         cpu_ns: dict[Workload, int] = {}
         rest_ns = busy_ns
+        if self._namespace:
+            self._namespace.check(now_ns)
         if self._cgroups:
             self._cgroups.read()
             self._cgroups.discover(forks=stat.forks, interval_ns=now_ns - self._at_ns)
@@ -180,7 +185,7 @@ class HostWorkloads:
         return self._demand.read(self._cgroups.tree.nodes, now_ns)
 
     def _path_of(self, membership: str) -> str | None:
-        return self._hierarchy.path_of(membership) if self._hierarchy else "/"
+        return self._namespace.path_of(membership) if self._namespace else "/"
 
     def _owner_of(self, path: str, kernel_thread: bool) -> Workload | None:
         if path == "/":
