@@ -40,6 +40,7 @@ class CgroupHost:
         self.steal_ns = 0
         self.forks: int | None = 100
         self.cpus = 2
+        self._namespace = ""
         self._mkdir(self.tree)
         if self.version == 1:
             (self.tree / "release_agent").write_text("\n")
@@ -146,13 +147,48 @@ class CgroupHost:
         folder.mkdir(exist_ok=True)
         flags = PF_KTHREAD if kernel_thread else 0x400000
         ticks = cpu_ms // 10
+        path = self.told(path)
         head = f"S 1 1 1 0 -1 {flags} 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {start} 0 0"
         (folder / "stat").write_bytes(b"%d (%s) " % (pid, comm) + head.encode())
+        (folder / "cgroup").write_bytes(os.fsencode(self._memberships(path)))
+
+    def _memberships(self, path: str) -> str:
         if self.version == 1:
-            memberships = f"9:name=systemd:/\n3:memory:/elsewhere\n2:cpu,cpuacct:{path}\n0::/\n"
-        else:
-            memberships = f"0::{path}\n"
-        (folder / "cgroup").write_bytes(os.fsencode(memberships))
+            return f"9:name=systemd:/\n3:memory:/elsewhere\n2:cpu,cpuacct:{path}\n0::/\n"
+        return f"0::{path}\n"
+
+    def enclose(self, path: str, *, mounted: bool = True) -> None:
+        """Let a cgroup namespace begin at this cgroup, and the host be looked at from there.
+
+        Processes that are added later are told from it. `mounted`: the runtime mounted the cgroups of
+        the namespace, at a place with a space in its name.
+        """
+        self._namespace = path.strip("/")
+        depth = len(self._namespace.split("/"))
+        kind = "cgroup2" if self.version == 2 else "cgroup"
+        table = [
+            "21 1 0:20 / / rw,relatime - overlay overlay rw",
+            f"32 21 0:29 {'/..' * depth} {self._point(self.tree)} ro,relatime shared:3 - {kind} cgroup rw",
+        ]
+        if mounted:
+            own = self.root / "own cgroups"
+            own.unlink(missing_ok=True)
+            own.symlink_to(self.tree / self._namespace)
+            table.append(f"33 21 0:29 / {self._point(own)} ro,relatime - {kind} cgroup rw")
+        (self.proc / "self").mkdir(exist_ok=True)
+        (self.proc / "self/mountinfo").write_text("\n".join([*table, ""]))
+        (self.proc / "self/cgroup").write_text(self._memberships("/"))
+
+    @staticmethod
+    def _point(path: Path) -> str:
+        return str(path).replace(" ", "\\040")
+
+    def told(self, path: str) -> str:
+        """What the kernel calls this cgroup when asked from the namespace."""
+        if not self._namespace:
+            return path
+        way = os.path.relpath(path, f"/{self._namespace}")
+        return "/" if way == "." else f"/{way}"
 
     def exit(self, pid: int) -> None:
         """End a process."""
