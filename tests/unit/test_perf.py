@@ -13,6 +13,7 @@ from wattledger.hostfs import HostFS
 from wattledger.model import Probe
 from wattledger.sensors.perf import Perf
 from wattledger.sensors.perf_event import open_event
+from wattledger.sensors.place import Place
 
 SCALE = "2.3283064365386962890625e-10"  # 2^-32 J, as the kernel prints it
 J_COUNTS = 2**32
@@ -216,6 +217,14 @@ def test_a_denied_pmu_comes_with_the_commands_that_grant_it(tmp_path, pmu, code)
     assert "CAP_PERFMON" in denied.fix
     assert "kernel.perf_event_paranoid=0" in denied.fix
     assert perf.read() == []
+
+
+def test_a_denied_pmu_in_a_container_comes_with_the_capability_alone(tmp_path, pmu):
+    """A drop-in of systemd is of no use there."""
+    pmu.fails = {0: errno.EACCES, 28: errno.EACCES}
+    (denied,) = Perf(host(tmp_path), ManualClock(), pmu.open, Place("container")).probe().findings
+    assert "--cap-add PERFMON" in denied.fix
+    assert "systemctl" not in denied.fix
 
 
 @pytest.mark.parametrize(

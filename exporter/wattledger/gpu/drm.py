@@ -151,8 +151,11 @@ class DrmClients:
         """How many processes could not be looked into at their last look."""
         return self._files.denied
 
-    def findings(self, sensor: str) -> list[Finding]:
-        """What `wattledger check` has to say of the processes: nothing, if all can be looked into."""
+    def findings(self, sensor: str, fix: str = GRANT_PTRACE) -> list[Finding]:
+        """What `wattledger check` has to say of the processes: nothing, if all can be looked into.
+
+        `fix` is what grants it where the agent runs.
+        """
         if not self.denied:
             return []
         why = (
@@ -160,7 +163,7 @@ class DrmClients:
             "users' processes is unattributed and the idle power of the boards is not learned"
         )
         subject = "GPU processes"
-        return [Finding(sensor=sensor, subject=subject, status="denied", why=why, fix=GRANT_PTRACE)]
+        return [Finding(sensor=sensor, subject=subject, status="denied", why=why, fix=fix)]
 
     def start(self) -> None:
         """Find every client there is; what they used until now is nobody's of the first interval."""

@@ -23,12 +23,13 @@ from dataclasses import dataclass, field
 from ..clock import Clock
 from ..errors import SensorError
 from ..gpu.cards import Card, Rests, find_cards
-from ..gpu.drm import DrmClients, board_use
+from ..gpu.drm import GRANT_PTRACE, DrmClients, board_use
 from ..gpu.kfd import KfdProcesses
 from ..gpu.records import BoardUse
 from ..hostfs import HostFS, read_int
 from ..model import S_NS, Finding, Probe, Reading, Zone
 from .integrate import SampledPower
+from .place import ON_HOST, Place
 
 NAME = "amdgpu"
 
@@ -72,8 +73,15 @@ class AmdGpu:
     before integrated power. The registry gives `AmdSmiCounter`.
     """
 
-    def __init__(self, hostfs: HostFS, clock: Clock, counter: EnergyCounter = lambda _: None) -> None:
+    def __init__(
+        self,
+        hostfs: HostFS,
+        clock: Clock,
+        counter: EnergyCounter = lambda _: None,
+        place: Place = ON_HOST,
+    ) -> None:
         self._hostfs = hostfs
+        self._place = place
         self._clock = clock
         self._counter = counter
         self._token = secrets.token_hex(6)
@@ -115,7 +123,8 @@ class AmdGpu:
                 self._following = True
                 self._clients.start()
                 self._kfd.use(self._asleep())
-            findings += [*self._clients.findings(NAME), *self._kfd.findings(NAME)]
+            grant = self._place.to_hold("SYS_PTRACE", GRANT_PTRACE)
+            findings += [*self._clients.findings(NAME, grant), *self._kfd.findings(NAME)]
         return Probe(zones=tuple(board.zone for board in boards.values()), findings=tuple(findings))
 
     def read(self) -> Sequence[Reading]:
@@ -177,7 +186,7 @@ class AmdGpu:
         except SensorError as error:
             kept = board if known is not None else None
             if error.reason == "eacces":
-                fix = f"sudo chmod a+r {board.path}"
+                fix = self._place.to_read(f"sudo chmod a+r {board.path}")
                 return kept, Finding(sensor=NAME, subject=card.pci, status="denied", why=str(error), fix=fix)
             return kept, Finding(sensor=NAME, subject=card.pci, status="failed", why=str(error))
         if apu:

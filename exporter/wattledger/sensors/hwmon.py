@@ -20,6 +20,7 @@ from ..hostfs import HostFS, read_int, read_text, reason_of
 from ..model import S_NS, Finding, Probe, Reading, Zone
 from .hwmon_chips import KNOWN_CHIPS, Channel, channels_of, settle_node
 from .integrate import SampledPower
+from .place import ON_HOST, Place
 
 NAME = "hwmon"
 
@@ -82,8 +83,9 @@ class _Meter:
 class Hwmon:
     """The known chips of this host; see `hwmon_chips` for what their channels mean."""
 
-    def __init__(self, hostfs: HostFS, clock: Clock) -> None:
+    def __init__(self, hostfs: HostFS, clock: Clock, place: Place = ON_HOST) -> None:
         self._hostfs = hostfs
+        self._place = place
         self._clock = clock
         self._token = secrets.token_hex(6)
         self._boot_id = ""
@@ -170,7 +172,7 @@ class Hwmon:
             meter.value()
         except SensorError as error:
             if error.reason in {"eacces", "eperm"}:
-                fix = f"sudo chmod a+r {' '.join(meter.paths)}"
+                fix = self._place.to_read(f"sudo chmod a+r {' '.join(meter.paths)}")
                 return Finding(sensor=NAME, subject=subject, status="denied", why=str(error), fix=fix)
             return Finding(sensor=NAME, subject=subject, status="failed", why=str(error))
         return None

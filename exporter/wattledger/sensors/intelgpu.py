@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from ..clock import Clock
 from ..errors import SensorError
 from ..gpu.cards import Card, Rests, find_cards
-from ..gpu.drm import DrmClients, board_use
+from ..gpu.drm import GRANT_PTRACE, DrmClients, board_use
 from ..gpu.records import BoardUse
 from ..hostfs import HostFS, read_int, reason_of
 from ..model import Finding, Probe, Reading, Zone
+from .place import ON_HOST, Place
 
 NAME = "intelgpu"
 DRIVERS = frozenset({"i915", "xe"})
@@ -63,8 +64,9 @@ class _Board:
 class IntelGpu:
     """The `intelgpu` collector."""
 
-    def __init__(self, hostfs: HostFS, clock: Clock) -> None:
+    def __init__(self, hostfs: HostFS, clock: Clock, place: Place = ON_HOST) -> None:
         self._hostfs = hostfs
+        self._place = place
         self._clock = clock
         self._boot_id = ""
         self._boards: dict[str, _Board] = {}
@@ -94,7 +96,7 @@ class IntelGpu:
             if not self._following:
                 self._following = True
                 self._clients.start()
-            findings += self._clients.findings(NAME)
+            findings += self._clients.findings(NAME, self._place.to_hold("SYS_PTRACE", GRANT_PTRACE))
         return Probe(zones=tuple(board.zone for board in boards.values()), findings=tuple(findings))
 
     def read(self) -> Sequence[Reading]:
@@ -146,7 +148,7 @@ class IntelGpu:
         except SensorError as error:
             kept = board if card.pci in self._boards else None
             if error.reason == "eacces":
-                fix = f"sudo chmod a+r {board.path}"
+                fix = self._place.to_read(f"sudo chmod a+r {board.path}")
                 return kept, Finding(sensor=NAME, subject=card.pci, status="denied", why=str(error), fix=fix)
             return kept, Finding(sensor=NAME, subject=card.pci, status="failed", why=str(error))
         what = "the package, less than the card" if of_package else "the whole card"

@@ -12,6 +12,7 @@ from ..clock import Clock
 from ..hostfs import HostFS, reason_of
 from ..model import Finding, Probe, Reading
 from .perf_event import OpenEvent, open_event
+from .place import ON_HOST, Place
 from .power_pmu import SENSOR, PmuEvent, survey
 
 CLOSED: Final = -1
@@ -34,8 +35,11 @@ class Perf:
     `open_event` is a parameter because virtual machines do not have this PMU.
     """
 
-    def __init__(self, hostfs: HostFS, clock: Clock, open_event: OpenEvent = open_event) -> None:
+    def __init__(
+        self, hostfs: HostFS, clock: Clock, open_event: OpenEvent = open_event, place: Place = ON_HOST
+    ) -> None:
         self._hostfs = hostfs
+        self._place = place
         self._clock = clock
         self._open_event = open_event
         self._counters: dict[tuple[str, str, str], _Counter] = {}
@@ -67,7 +71,7 @@ class Perf:
         }
         return Probe(
             zones=tuple([counter.event.zone for counter in self._counters.values()]),
-            findings=(*_verdicts(found.events, failures), *found.findings),
+            findings=(*_verdicts(found.events, failures, self._place), *found.findings),
         )
 
     def read(self) -> Sequence[Reading]:
@@ -124,14 +128,15 @@ class _Counter:
             self._fd = CLOSED
 
 
-def _verdicts(events: Sequence[PmuEvent], failures: Sequence[str]) -> list[Finding]:
+def _verdicts(events: Sequence[PmuEvent], failures: Sequence[str], place: Place) -> list[Finding]:
     """One finding per event, those that lack permission in one, for one fix serves them all."""
     findings = []
     judged = list(zip(events, failures, strict=True))
     denied = ", ".join(event.subject for event, failure in judged if failure in DENIED)
     if denied:
         why = "counting on a whole CPU needs CAP_PERFMON or kernel.perf_event_paranoid of 0 or less"
-        findings.append(Finding(sensor=SENSOR, subject=denied, status="denied", why=why, fix=GRANT_PERF))
+        fix = place.to_hold("PERFMON", GRANT_PERF)
+        findings.append(Finding(sensor=SENSOR, subject=denied, status="denied", why=why, fix=fix))
     for event, failure in judged:
         if not failure:
             covers = event.zone.covers

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from ..clock import Clock
 from ..hostfs import HostFS, read_text, reason_of
 from ..model import Finding, Probe, Reading, Zone
+from .place import ON_HOST, Place
 from .rapl_zones import SENSOR, RaplZone, survey
 
 CLOSED: Final = -1
@@ -36,8 +37,9 @@ Never everybody: that would re-open CVE-2020-8694 (PLATYPUS) to every local user
 class Powercap:
     """The `powercap` collector; see `rapl_zones` for what is read and what counts."""
 
-    def __init__(self, hostfs: HostFS, clock: Clock) -> None:
+    def __init__(self, hostfs: HostFS, clock: Clock, place: Place = ON_HOST) -> None:
         self._hostfs = hostfs
+        self._place = place
         self._clock = clock
         self._counters: tuple[_Counter, ...] = ()
         self._proven: set[tuple[str, str, str]] = set()
@@ -65,7 +67,7 @@ class Powercap:
         self._counters = tuple(kept)
         return Probe(
             zones=tuple(counter.zone for counter in kept),
-            findings=(*_verdicts(found.zones, failures), *found.findings),
+            findings=(*_verdicts(found.zones, failures, self._place), *found.findings),
         )
 
     def read(self) -> Sequence[Reading]:
@@ -123,15 +125,14 @@ class _Counter:
             self._fd = CLOSED
 
 
-def _verdicts(zones: Sequence[RaplZone], failures: Sequence[str]) -> list[Finding]:
+def _verdicts(zones: Sequence[RaplZone], failures: Sequence[str], place: Place) -> list[Finding]:
     """One finding per zone, those that lack permission in one, for one fix serves them all."""
     findings = []
     denied = [rapl.subject for rapl, failure in zip(zones, failures, strict=True) if failure in DENIED]
     if denied:
         why = "energy_uj may be read by root only (the kernel's default since CVE-2020-8694)"
-        findings.append(
-            Finding(sensor=SENSOR, subject=", ".join(denied), status="denied", why=why, fix=GRANT_READ)
-        )
+        fix = place.to_read(GRANT_READ)
+        findings.append(Finding(sensor=SENSOR, subject=", ".join(denied), status="denied", why=why, fix=fix))
     for rapl, failure in zip(zones, failures, strict=True):
         if not failure:
             status: Literal["usable", "ignored"] = "usable" if rapl.added else "ignored"

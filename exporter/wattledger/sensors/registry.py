@@ -15,6 +15,7 @@ from ..errors import SettingsError
 from ..hostfs import HostFS
 from ..settings import SensorSettings, Settings
 from .base import Sensor
+from .place import ON_HOST, Place, find_place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class BuildContext:
     hostfs: HostFS
     clock: Clock
     settings: SensorSettings
+    place: Place = ON_HOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +45,19 @@ class Collector:
 def _powercap(context: BuildContext) -> Sensor:
     from .powercap import Powercap
 
-    return Powercap(context.hostfs, context.clock)
+    return Powercap(context.hostfs, context.clock, context.place)
 
 
 def _perf(context: BuildContext) -> Sensor:
     from .perf import Perf
 
-    return Perf(context.hostfs, context.clock)
+    return Perf(context.hostfs, context.clock, place=context.place)
 
 
 def _hwmon(context: BuildContext) -> Sensor:
     from .hwmon import Hwmon
 
-    return Hwmon(context.hostfs, context.clock)
+    return Hwmon(context.hostfs, context.clock, context.place)
 
 
 def _nvidia(context: BuildContext) -> Sensor:
@@ -68,13 +70,13 @@ def _amdgpu(context: BuildContext) -> Sensor:
     from ..gpu.amd_counter import AmdSmiCounter
     from .amdgpu import AmdGpu
 
-    return AmdGpu(context.hostfs, context.clock, AmdSmiCounter())
+    return AmdGpu(context.hostfs, context.clock, AmdSmiCounter(), context.place)
 
 
 def _intelgpu(context: BuildContext) -> Sensor:
     from .intelgpu import IntelGpu
 
-    return IntelGpu(context.hostfs, context.clock)
+    return IntelGpu(context.hostfs, context.clock, context.place)
 
 
 def _estimate(context: BuildContext) -> Sensor:
@@ -106,7 +108,8 @@ def build_sensors(settings: Settings, clock: Clock, present: Iterable[Sensor] = 
     for name in wanted:
         if name not in names:
             raise SettingsError(f"sensors: no collector is called {name!r}; there are {', '.join(names)}")
-    context = BuildContext(hostfs=settings.paths, clock=clock, settings=settings.sensors)
+    place = find_place(settings.paths)
+    context = BuildContext(hostfs=settings.paths, clock=clock, settings=settings.sensors, place=place)
     kept = {sensor.name: sensor for sensor in present}
     return [
         kept[collector.name]
