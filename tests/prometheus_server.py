@@ -100,12 +100,14 @@ class PrometheusServer:
         rule_files: Sequence[str] = (),
         data: Path | None = None,
         retention: str = "10y",
+        alertmanagers: Sequence[str] = (),
     ) -> None:
         self._folder = folder
         self._config = {
             "global": {"scrape_interval": "15s", "evaluation_interval": "1s"},
             "scrape_configs": list(scrape_configs),
             "rule_files": list(rule_files),
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]},
         }
         self._data = data or folder / "prometheus-data"
         self._retention = retention
