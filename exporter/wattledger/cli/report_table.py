@@ -49,7 +49,7 @@ def _totals(report: Report) -> list[tuple[str, str]]:
     if totals.embodied_g is not None:
         rows.append(("CO2e embodied", amounts.mass(totals.embodied_g)))
     if totals.water_l is not None:
-        rows.append(("water", f"{totals.water_l:,.1f} l"))
+        rows.append(("water", amounts.volume(totals.water_l)))
     if totals.intensity is not None:
         rows.append(("average intensity", f"{totals.intensity:,.1f} g CO2e per kWh"))
     return rows

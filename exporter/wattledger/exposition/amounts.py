@@ -17,23 +17,23 @@ def watts(power_w: float | None) -> str:
 
 def energy(energy_uj: int) -> str:
     """Joules with a prefix, such as `1.25 MJ`."""
-    return _scaled(energy_uj / J_UJ, (("GJ", 1e9), ("MJ", 1e6), ("kJ", 1e3), ("J", 1.0)))
+    return _scaled(energy_uj / J_UJ, (("GJ", 1e9), ("MJ", 1e6), ("kJ", 1e3), ("J", 1.0)), "J")
 
 
 def kilowatt_hours(energy_uj: int) -> str:
     """Kilowatt hours, or the prefix that fits, such as `347 Wh`."""
     hours = energy_uj / J_UJ / _J_PER_KWH
-    return _scaled(hours, (("GWh", 1e6), ("MWh", 1e3), ("kWh", 1.0), ("Wh", 1e-3)))
+    return _scaled(hours, (("GWh", 1e6), ("MWh", 1e3), ("kWh", 1.0), ("Wh", 1e-3), ("mWh", 1e-6)), "Wh")
 
 
 def mass(grams: float) -> str:
     """Grams with a prefix, such as `12.3 g` or `1.20 kg`."""
-    return _scaled(grams, (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3)))
+    return _scaled(grams, (("t", 1e6), ("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6)), "mg")
 
 
 def volume(liters: float) -> str:
     """Litres with a prefix, such as `1.25 l` or `100 ml`."""
-    return _scaled(liters, (("m³", 1e3), ("l", 1.0), ("ml", 1e-3)))
+    return _scaled(liters, (("m³", 1e3), ("l", 1.0), ("ml", 1e-3)), "ml")
 
 
 def intensity(grams_per_kwh: float) -> str:
@@ -60,8 +60,13 @@ def duration(time_ns: int) -> str:
     return f"{time_ns // 1_000_000_000:,} s"
 
 
-def _scaled(value: float, units: tuple[tuple[str, float], ...]) -> str:
-    """Three significant digits at least, in the largest unit that leaves a whole part."""
+def _scaled(value: float, units: tuple[tuple[str, float], ...], zero: str) -> str:
+    """Three significant digits at least, in the largest unit that leaves a whole part.
+
+    What would show as nothing in the smallest unit is nothing, in the unit `zero`.
+    """
+    if abs(value) < units[-1][1] / 200:
+        return f"0.00 {zero}"
     unit, size = next(((unit, size) for unit, size in units if abs(value) >= size), units[-1])
     scaled = value / size
     places = 2 if abs(scaled) < 10 else 1 if abs(scaled) < 100 else 0

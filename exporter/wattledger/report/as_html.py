@@ -80,7 +80,7 @@ def _summary(report: Report) -> list[tuple[str, str]]:
     if totals.embodied_g is not None:
         found.append(("Embodied CO2e", amounts.mass(totals.embodied_g)))
     if totals.water_l is not None:
-        found.append(("Water", f"{totals.water_l:,.1f} l"))
+        found.append(("Water", amounts.volume(totals.water_l)))
     return [
         *found,
         ("Idle, charged to nobody", amounts.kilowatt_hours(totals.idle_uj)),
