@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import subprocess
 import sys
@@ -136,3 +138,14 @@ def test_the_same_inode_of_another_file_system_is_not_the_lock(
     lines = [f"{n}: FLOCK  ADVISORY  WRITE {pid} 00:2a:{inode} 0 EOF" for n, pid in enumerate((111, 222))]
     (procfs / "locks").write_text("\n".join(lines) + "\n")
     assert control.agent_of(str(tmp_path), str(procfs)) == 222
+
+
+def test_the_agent_is_found_among_more_locks_than_fit_a_page(
+    agent: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """The kernel hands the list out a page at a time; the agent's lock is older and stands further down."""
+    with contextlib.ExitStack() as held:
+        for number in range(200):
+            file = held.enter_context((tmp_path / f"other-{number}").open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        assert control.agent_of(str(tmp_path)) == agent.pid

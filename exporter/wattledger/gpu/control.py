@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterator
 
 from ..errors import WattledgerError
-from ..hostfs import read_bytes, read_text
+from ..hostfs import read_bytes, read_text, read_whole
 
 RELEASE = signal.SIGUSR1
 ACQUIRE = signal.SIGUSR2
@@ -27,7 +27,7 @@ def agent_of(state_folder: str, procfs: str = "/proc") -> int:
     lock = os.path.join(state_folder, "lock")
     try:
         inode = os.stat(lock).st_ino
-        lines = read_text(f"{procfs}/locks", 1 << 20).splitlines()
+        lines = read_whole(f"{procfs}/locks", 1 << 20).decode("ascii", "replace").splitlines()
     except OSError as error:
         raise ControlError(f"{lock}: {error.strerror}; name the agent with --pid") from error
     for line in lines:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ...hostfs import HostFS, read_bytes
+from ...hostfs import HostFS, read_bytes, read_whole
 
 PIDS = 256
 """Processes looked at per cgroup."""
@@ -104,7 +104,7 @@ def _folders(cgroup: str) -> list[str]:
 
 def _pids(folder: str) -> list[int]:
     try:
-        listing = read_bytes(f"{folder}/cgroup.procs", _LIST_LIMIT)
+        listing = read_whole(f"{folder}/cgroup.procs", _LIST_LIMIT)
     except OSError:
         return []  # ended, or a threaded cgroup: the one above lists its processes
     # Processes outside the reader's pid namespace show up as 0.
