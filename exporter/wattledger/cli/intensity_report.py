@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
-from ..carbon.ahead.outlook import AHEAD_NS, BEHIND_NS, outlook
+from ..carbon.ahead.outlook import AHEAD_NS, BEHIND_NS, CURRENT_NS, outlook
 from ..carbon.ahead.ranking import HOUR_NS, Ranker
-from ..carbon.ahead.windows import Course
+from ..carbon.ahead.windows import Course, held
 from ..carbon.series import Unit
 from ..exposition.amounts import NOTHING
-from ..model import S_NS, FeedHealth, Intensity, Outlook, Window
+from ..model import FeedHealth, Intensity, Outlook, Window
 from . import grid_words
-from .grid_source import Grid, what_to_configure
+from .grid_json import feed_json, outlook_json
+from .grid_source import Grid, failures, what_to_configure
 from .text_table import columns, printable
 
 _BAR_WIDTH = 40
@@ -61,7 +63,7 @@ def look(grid: Grid) -> Report:
         steers=grid.steers.at(now_ns),
         same=grid.steers is grid.books,
         outlook=outlook(series, now_ns, Ranker()),
-        hours=tuple(_hours(Course(series.points), now_ns)) if series else (),
+        hours=tuple(_hours(Course(held(series.points, now_ns, CURRENT_NS)), now_ns)) if series else (),
         feeds=tuple(grid.feeds),
     )
 
@@ -74,35 +76,49 @@ def _hours(course: Course, now_ns: int) -> list[Hour]:
 
 def as_text(report: Report, width: int) -> str:
     """Now with its source, the signal, the next 24 hours and the best windows, in lines of about `width`."""
-    lines = _source("now", report.books, "g/kWh", report)
+    lines = _source("now", report.books, "g/kWh", report, width)
     if not report.same:
-        lines += _source("steering by", report.steers, report.unit, report)
+        lines += _source("steering by", report.steers, report.unit, report, width)
     if report.outlook is not None:
         lines.append(f"signal       {report.outlook.state}")
-    lines += [
-        f"             {feed.provider} ({feed.role}) failed: {printable(feed.error)}"
-        for feed in report.feeds
-        if feed.error
-    ]
+    failed = failures(report.feeds)
+    lines += [line for failure in failed for line in _beside(failure, width)]
     if not report.has_forecast:
-        return "\n".join([*lines, "", what_to_configure(report.feeds)]) + "\n"
+        why = "no forecast while that lasts" if failed else what_to_configure(report.feeds)
+        return "\n".join([*lines, "", *wrap(why, max(width, 40))]) + "\n"
     lines += ["", *_forecast(report.hours, report.unit, width)]
     if report.outlook is not None and report.outlook.windows:
         lines += ["", *_windows(report.outlook, report.now_ns, width)]
     return "\n".join(lines) + "\n"
 
 
-def _source(title: str, intensity: Intensity, unit: Unit, report: Report) -> list[str]:
+def _source(title: str, intensity: Intensity, unit: Unit, report: Report, width: int) -> list[str]:
     facts = grid_words.provenance(intensity, report.now_ns)
     lines = [f"{title:11}  {grid_words.amount(intensity.grams_per_kwh, unit)}"]
     if intensity.fallback:
-        lines.append(f"             FALLBACK: {_why_fallback(intensity, report.feeds)}")
-    return lines + [f"             {printable(fact)}" for fact in facts]
+        facts = [f"FALLBACK: {_why_fallback(intensity, report.feeds)}", *facts]
+    return lines + [line for fact in facts for line in _beside(fact, width)]
+
+
+def _beside(text: str, width: int) -> list[str]:
+    """A text in the second column, whole words in lines of about `width`."""
+    beside = " " * 13
+    return wrap(
+        printable(text),
+        max(width, 40),
+        initial_indent=beside,
+        subsequent_indent=beside,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _why_fallback(intensity: Intensity, feeds: Sequence[FeedHealth]) -> str:
     if intensity.provider == "default" and not feeds:
-        return "no source is configured, so this is the world average; set carbon.intensity"
+        return (
+            "no source is configured, so this is the world average; set carbon.intensity,"
+            " such as {provider: table, grid_zone: DE}"
+        )
     return "the configured source gives no value now; this one stands in"
 
 
@@ -121,9 +137,11 @@ def _forecast(hours: Sequence[Hour], unit: Unit, width: int) -> list[str]:
 
 def _windows(told: Outlook, now_ns: int, width: int) -> list[str]:
     grams = told.unit == "g/kWh"
-    rows = [("best time", "start", "wait", "mean", "saving" if grams else "")]
+    rows: list[tuple[str, ...]] = [("best time", "start", "wait", "mean", "saving" if grams else "")]
     rows += [_window(window, told.unit, now_ns) for window in told.windows]
-    lines = columns(rows, right=(4,) if grams else (), flexible=1, width=width)
+    if sum(max(map(len, cells)) + 2 for cells in zip(*rows, strict=True)) - 2 > width:
+        rows = [(*row[:2], *row[3:]) for row in rows]  # the start tells the wait
+    lines = columns(rows, right=(len(rows[0]) - 1,) if grams else (), flexible=1, width=width)
     if grams:
         lines.append(f"savings against starting now, {grid_words.estimate_of(told.source)}")
     return lines
@@ -148,36 +166,10 @@ def as_json(report: Report) -> dict[str, Any]:
         "intensity": grid_words.as_json(report.books),
         "steering": grid_words.as_json(report.steers, report.unit),
         "outlook": _outlook(told, report) if told is not None else None,
-        "feeds": [_feed(feed) for feed in report.feeds],
+        "feeds": [feed_json(feed) for feed in report.feeds],
     }
 
 
 def _outlook(told: Outlook, report: Report) -> Mapping[str, Any]:
-    grams = told.unit == "g/kWh"
-    return {
-        "unit": told.unit,
-        "signal": told.state,
-        "generated": grid_words.utc(told.generated_ns) if told.generated_ns else None,
-        "means": {f"{hours}h": mean for hours, mean in told.means.items()},
-        "hours": [{"start": grid_words.utc(hour.start_ns), "mean": hour.mean} for hour in report.hours],
-        "best_windows": [
-            {
-                "duration_seconds": window.duration_ns / S_NS,
-                "start": grid_words.utc(window.start_ns),
-                "mean": window.grams_per_kwh,
-                "now_mean": window.now_grams_per_kwh,
-                "savings_ratio": window.savings_ratio if grams else None,
-            }
-            for window in told.windows
-        ],
-    }
-
-
-def _feed(feed: FeedHealth) -> Mapping[str, Any]:
-    return {
-        "role": feed.role,
-        "provider": feed.provider,
-        "up": feed.up,
-        "last_success": grid_words.utc(feed.last_success_ns) if feed.last_success_ns else None,
-        "error": feed.error or None,
-    }
+    hours = [{"start": grid_words.utc(hour.start_ns), "mean": hour.mean} for hour in report.hours]
+    return {**(outlook_json(told) or {}), "hours": hours}

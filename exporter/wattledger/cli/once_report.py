@@ -10,12 +10,11 @@ from ..exposition import amounts
 from ..exposition.catalogue import IDENTITY
 from ..model import J_UJ, S_NS
 from ..snapshot import SensorRow, Snapshot, WorkloadRow
+from .grid_json import feed_json, outlook_json
 from .once_carbon import (
     budget_json,
     budget_lines,
     emission_lines,
-    feed_json,
-    outlook_json,
     outlook_lines,
     price_json,
 )

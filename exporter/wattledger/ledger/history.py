@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -126,19 +127,7 @@ class History:
     ) -> None:
         if state.intensity is None:
             return
-        sums = {
-            component: NodeSum(
-                energy_uj=total.energy_uj,
-                emissions_g=total.emissions_g,
-                market_g=total.market_g,
-                water_l=total.water_l,
-                estimated_uj=total.estimated_uj,
-                fallback_uj=total.fallback_uj,
-                weak_uj=total.weak_uj,
-                facility_uj=total.facility_uj,
-            )
-            for component, total in accounts.node.items()
-        }
+        sums = {component: NodeSum(**asdict(total)) for component, total in accounts.node.items()}
         batch = Batch(
             boot_id=boot_id,
             lineage=state.lineage,
