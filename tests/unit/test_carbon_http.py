@@ -142,7 +142,7 @@ def test_a_slow_server_is_left_at_the_deadline(
     server.behave = behave
     error = failure(server.url, caplog)
     assert error.reason == "timeout"
-    assert str(error) == "127.0.0.1/v4/latest: no whole answer within 0.6 s"
+    assert str(error) == f"{server.url.removeprefix('http://')}/v4/latest: no whole answer within 0.6 s"
 
 
 @needs_openssl
@@ -197,7 +197,7 @@ def test_an_answer_that_is_not_whole_is_none(
     server.behave = behave
     error = failure(server.url, caplog)
     assert error.reason == reason
-    assert str(error).startswith("127.0.0.1/v4/latest: ")
+    assert str(error).startswith(f"{server.url.removeprefix('http://')}/v4/latest: ")
     assert words in str(error)
 
 
@@ -208,8 +208,9 @@ def test_a_length_that_is_too_short_cuts_the_body(server: HostileServer) -> None
 
 
 def test_nobody_listens() -> None:
-    error = failure(f"http://127.0.0.1:{free_port()}")
-    assert (error.reason, str(error)) == ("connect", "127.0.0.1/v4/latest: Connection refused")
+    port = free_port()
+    error = failure(f"http://127.0.0.1:{port}")
+    assert (error.reason, str(error)) == ("connect", f"127.0.0.1:{port}/v4/latest: Connection refused")
 
 
 def test_a_name_that_nobody_has() -> None:

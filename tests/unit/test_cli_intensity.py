@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import pytest
 
 from tests.carbon_courses import HOUR_NS, MIDNIGHT_NS, course_of
 from wattledger.carbon.intensity import IntensitySource, Static, world_average
 from wattledger.carbon.live.fetch import FetchError, Get, Reply, Request
 from wattledger.carbon.live.source import LiveSource
-from wattledger.carbon.series import Series
+from wattledger.carbon.series import Point, Series
 from wattledger.cli import grid_words
 from wattledger.cli.best_window import NO_FORECAST_STATUS, WAIT_STATUS, run_then, show
 from wattledger.cli.best_window_report import as_json as plan_as_json
@@ -320,7 +321,7 @@ def test_without_a_forecast_the_command_is_run_at_once_with_a_warning(
     host = Host(Scripted(None))
     assert run_on(host, "true") == (7, [("true",)])
     err = capsys.readouterr().err
-    assert "no forecast: energy-charts (signal) failed: energy-charts: nobody answers" in err
+    assert "no forecast: energy-charts (signal) failed: nobody answers" in err
     assert err.endswith("wattledger: starting at once\n")
     assert run_on(host, "true", otherwise="fail") == (NO_FORECAST_STATUS, [])
     assert host.naps == []
@@ -397,6 +398,10 @@ def test_the_plan_as_json() -> None:
     assert (source["provider"], source["kind"], source["fallback"]) == ("schedule", "average", False)
 
 
+def replace_points(series: Series, *earlier: Point) -> Series:
+    return msgspec.structs.replace(series, points=(*earlier, *series.points))
+
+
 def page(host: Host, books: IntensitySource | None = None, width: int = 80) -> str:
     with grid_of(host.source, host.clock, books, (host.source.health,)) as grid:
         return as_text(look(grid), width)
@@ -414,7 +419,7 @@ def test_the_page_shows_now_the_next_day_and_the_best_times() -> None:
         "signal       amber",
         "",
     ]
-    assert lines[6] == f"next 24 h    {'█' * 12}▁▁{'█' * 10}  100 g/kWh to 200 g/kWh"
+    assert lines[6] == f"next 24 h    {'█' * 12}▁▁{'█' * 10}  100 to 200 g/kWh"
     assert lines[7] == "  01:00    200  " + "█" * 40
     assert lines[19] == "  13:00    100  " + "█" * 20
     assert len([line for line in lines if line.startswith("  ") and ":00 " in line]) == 24
@@ -424,8 +429,12 @@ def test_the_page_shows_now_the_next_day_and_the_best_times() -> None:
 
 
 def test_the_page_fits_a_narrow_terminal() -> None:
-    """No bar is broken."""
-    assert max(len(line) for line in page(Host(Scripted(course_of(VALLEY))), width=60).splitlines()) <= 72
+    """No bar is broken, and the best times keep their start; how long to wait gives way."""
+    assert max(map(len, page(Host(Scripted(course_of(VALLEY))), width=60).splitlines())) <= 60
+    lines = page(Host(Scripted(course_of(VALLEY))), width=55).splitlines()
+    assert max(map(len, lines)) <= 55
+    assert lines[-6].split() == ["best", "time", "start", "mean", "saving"]
+    assert " ".join(lines[-4].split()) == "2 h Thu 01 Jan 13:00 CET 100 g/kWh 50 %"
     narrow = page(Host(Scripted(course_of(VALLEY))), width=40).splitlines()
     bars = [line for line in narrow if line.startswith("  ") and line.endswith("█")]
     assert len(bars) == 24
@@ -444,25 +453,42 @@ def test_the_page_tells_what_steers_apart_from_what_is_booked() -> None:
 def test_the_page_says_that_a_fallback_stands_in_and_why() -> None:
     """With what the provider said."""
     text = page(Host(Scripted(None)))
-    assert "FALLBACK: the configured source gives no value now; this one stands in" in text
-    assert "energy-charts (signal) failed: energy-charts: nobody answers" in text
-    assert "no forecast" in text
+    assert "FALLBACK: the configured source gives no value now; this one stands in" in " ".join(text.split())
+    assert "energy-charts (signal) failed: nobody answers\n" in text
+    assert text.endswith("\n\nno forecast while that lasts\n")
 
 
 def test_with_nothing_configured_the_page_says_what_to_do() -> None:
     """The world average is shown as what it is."""
     with grid_of(Static(world_average()), ManualClock(now_ns=0)) as grid:
         text = as_text(look(grid), 80)
-    assert "FALLBACK: no source is configured, so this is the world average; set carbon.intensity" in text
-    assert "set carbon.signal.provider" in text
-    assert "signal" not in text.split("no forecast")[0]
+    words = " ".join(text.split())
+    assert "FALLBACK: no source is configured, so this is the world average; set carbon.intensity," in words
+    assert "such as {provider: table, grid_zone: DE}" in words
+    assert "set carbon.signal.provider" in words
+    assert "signal" not in words.split("no forecast")[0]
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_hours_that_are_not_known_stay_empty() -> None:
     """A gap is a dash, not a zero."""
     lines = page(Host(Scripted(course_of([200.0, None, 100.0])))).splitlines()
     assert f"  02:00      {NOTHING}" in lines
-    assert "next 24 h    █ ▁" + " " * 21 + "  100 g/kWh to 200 g/kWh" in lines
+    assert "next 24 h    █ ▁" + " " * 21 + "  100 to 200 g/kWh" in lines
+
+
+def test_the_last_value_holds_until_the_forecast_begins() -> None:
+    """At 200 up to 00:30, with a forecast of 100 from 01:00 on, looked at a quarter of an hour before it."""
+    past = Point(at(0), at(0.5), 200.0)
+    ahead = course_of([100.0] * 24, start_ns=at(1))
+    host = Host(Scripted(replace_points(ahead, past)), clock=ManualClock(now_ns=round(0.75 * HOUR_NS)))
+    with grid_of(host.source, host.clock) as grid:
+        report = look(grid)
+    assert report.hours[0].mean == 200.0
+    assert report.outlook is not None
+    assert [window.start_ns for window in report.outlook.windows] == [at(1)] * 4
+    found = planned(host)
+    assert (found.start_ns, found.now_mean) == (at(1), 112.5)  # an eighth of two hours at 200
 
 
 def test_the_current_hour_is_what_is_left_of_it() -> None:

@@ -23,6 +23,7 @@ from ..settings import Settings
 from .best_window_report import as_json, as_line, as_text, as_unix
 from .flags import EPILOG, given, settings_flags
 from .grid_source import Grid, opened, what_to_configure
+from .grid_words import span
 from .kinds import Duration, Kind
 from .load import load_settings
 from .text_table import printable
@@ -217,15 +218,21 @@ def become(command: Sequence[str]) -> int:
 def _wish(
     now_ns: int, duration_ns: int, within_ns: int | None, deadline_ns: int | None, min_saving: float
 ) -> Wish:
-    """Raises a usage error where there is not enough time."""
+    """Raises a usage error that tells both times where there is not enough of it."""
     if within_ns is None and deadline_ns is None:
         within_ns = _WITHIN.parse(_DEFAULT_WITHIN)
     ends = [end for end in (deadline_ns, now_ns + within_ns if within_ns else None) if end is not None]
-    latest_ns = min(ends) - duration_ns
-    if latest_ns < now_ns:
+    left_ns = min(ends) - now_ns
+    if left_ns <= 0:
         raise click.UsageError(
-            "there is less time until the deadline than it takes; give more, or no deadline"
+            "the deadline is over; give one to come, with +01:00 or Z where it is not local"
         )
+    if left_ns < duration_ns:
+        raise click.UsageError(
+            f"it takes {span(duration_ns)} and has to be done within {span(left_ns)}; give more time, or no"
+            " deadline"
+        )
+    latest_ns = min(ends) - duration_ns
     return Wish(duration_ns=duration_ns, latest_start_ns=latest_ns, min_saving=min_saving)
 
 

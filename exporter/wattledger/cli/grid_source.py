@@ -44,9 +44,18 @@ def opened(settings: Settings) -> Iterator[Grid]:
         built.watch.stop()
 
 
+def failures(feeds: Sequence[FeedHealth]) -> list[str]:
+    """Which sources failed, for which role and why; the name of the provider once."""
+    return [
+        f"{feed.provider} ({feed.role}) failed: {feed.error.removeprefix(f'{feed.provider}: ')}"
+        for feed in feeds
+        if feed.error
+    ]
+
+
 def what_to_configure(feeds: Sequence[FeedHealth]) -> str:
     """Why there is no forecast, and what would give one."""
-    failed = [f"{feed.provider} ({feed.role}) failed: {feed.error}" for feed in feeds if feed.error]
+    failed = failures(feeds)
     if failed:
         return "no forecast: " + "; ".join(failed)
     providers = ["schedule", "file", *(name for name, facts in PROVIDERS.items() if facts.forecast)]

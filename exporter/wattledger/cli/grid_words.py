@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..carbon.series import Unit
-from ..exposition.moments import local, local_and_utc, span, utc
+from ..exposition.moments import age, local, local_and_utc, span, utc
 from ..model import S_NS, Intensity
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
 ]
 
 _SPARKS = "▁▂▃▄▅▆▇█"
-_MINUTE_NS = 60 * S_NS
 
 
 def amount(value: float, unit: Unit) -> str:
@@ -56,10 +55,8 @@ def provenance(intensity: Intensity, now_ns: int) -> list[str]:
         facts.append("estimated")
     lines = [", ".join(facts)]
     if intensity.updated_ns:
-        age_ns = now_ns - intensity.updated_ns
-        age = f"{span(age_ns)} old" if age_ns >= _MINUTE_NS else "up to date"
         limit = f", given up at {span(intensity.max_age_ns)}" if intensity.max_age_ns else ""
-        lines.append(age + limit)
+        lines.append(age(intensity.updated_ns, now_ns) + limit)
     if intensity.licence:
         lines.append(f"licence: {intensity.licence}")
     return lines

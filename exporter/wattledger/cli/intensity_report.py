@@ -126,7 +126,7 @@ def _forecast(hours: Sequence[Hour], unit: Unit, width: int) -> list[str]:
     known = [hour.mean for hour in hours if hour.mean is not None]
     highest = max(known)
     bar_width = max(8, min(_BAR_WIDTH, width - 16))
-    low, high = grid_words.amount(min(known), unit), grid_words.amount(highest, unit)
+    low, high = grid_words.amount(min(known), unit).removesuffix(" g/kWh"), grid_words.amount(highest, unit)
     lines = [f"next 24 h    {grid_words.sparkline([hour.mean for hour in hours])}  {low} to {high}"]
     for hour in hours:
         value = NOTHING if hour.mean is None else f"{hour.mean:.{1 if 0 < hour.mean < 9.95 else 0}f}"

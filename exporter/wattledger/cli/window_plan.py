@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..carbon.ahead.windows import Course
+from ..carbon.ahead.outlook import CURRENT_NS
+from ..carbon.ahead.windows import Course, held
 from ..carbon.intensity import IntensitySource
 from ..carbon.series import Unit
 from ..clock import Clock
@@ -63,10 +64,10 @@ class Plan:
 
 def plan(source: IntensitySource, wish: Wish, now_ns: int) -> Plan | None:
     """The best window from a moment on by what the source forecasts; None where it covers none."""
-    series = source.series(now_ns, wish.deadline_ns)
+    series = source.series(now_ns - CURRENT_NS, wish.deadline_ns)
     if series is None:
         return None
-    course = Course(series.points)
+    course = Course(held(series.points, now_ns, CURRENT_NS))
     best = course.best(wish.duration_ns, now_ns, wish.latest_start_ns)
     if best is None:
         return None

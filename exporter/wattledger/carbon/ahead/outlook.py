@@ -5,14 +5,14 @@ from __future__ import annotations
 from ...model import Intensity, Outlook, Window
 from ..series import Point, Series
 from .ranking import HOUR_NS, Ranker, rank
-from .windows import Course
+from .windows import Course, held
 
 HORIZON_HOURS = (1, 3, 6, 12, 24)
 WINDOW_HOURS = (1, 2, 4, 8)
 AHEAD_NS = 24 * HOUR_NS
 BEHIND_NS = 168 * HOUR_NS
 CURRENT_NS = HOUR_NS
-"""How long the last known value stands for the present, where a source is late."""
+"""How long the last known value stands for the present, where a source or its forecast is late."""
 
 
 def outlook(series: Series | None, now_ns: int, ranker: Ranker) -> Outlook | None:
@@ -27,7 +27,8 @@ def outlook(series: Series | None, now_ns: int, ranker: Ranker) -> Outlook | Non
     """
     if series is None or not series.points:
         return None
-    course = Course([point for point in series.points if point.end_ns > now_ns])
+    points = held(series.points, now_ns, CURRENT_NS)
+    course = Course([point for point in points if point.end_ns > now_ns])
     now = _present(series, now_ns)
     means = {hours: course.mean(now_ns, now_ns + hours * HOUR_NS) for hours in HORIZON_HOURS}
     windows = [_window(course, hours * HOUR_NS, now_ns) for hours in WINDOW_HOURS]

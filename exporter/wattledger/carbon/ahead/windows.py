@@ -6,6 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from ..series import Point
 
 
@@ -15,6 +17,21 @@ class Best:
 
     start_ns: int
     mean: float
+
+
+def held(points: Sequence[Point], now_ns: int, longest_ns: int) -> list[Point]:
+    """The points, where the last one before `now_ns` holds until the next one begins, as prices do.
+
+    That is so for a gap around now of at most `longest_ns`, such as between the newest measured step and a
+    forecast from the next step on. All other gaps stay.
+    """
+    kept = list(points)
+    index = bisect_right(kept, now_ns, key=lambda point: point.start_ns) - 1
+    if 0 <= index < len(kept) - 1:
+        last, next_ns = kept[index], kept[index + 1].start_ns
+        if last.end_ns <= now_ns < next_ns <= last.end_ns + longest_ns:
+            kept[index] = msgspec.structs.replace(last, end_ns=next_ns)
+    return kept
 
 
 class Course:

@@ -16,7 +16,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """`target` is path and query as sent; `label` is what messages say: host and path."""
+    """`target` is path and query as sent; `label` is what messages say: host, unusual port, and path."""
 
     host: str
     port: int
@@ -73,12 +73,14 @@ def address_of(request: Request) -> Address:
         raise FetchError("connect", "url: an address such as https://api.example.org/v1 is accepted")
     path = parts.path or "/"
     query = "&".join(filter(None, (parts.query, urlencode(request.query, quote_via=quote))))
+    usual = _PORTS[parts.scheme]
+    shown = f"[{host}]" if ":" in host else host
     return Address(
         host=host,
-        port=_PORTS[parts.scheme] if port is None else port,
+        port=usual if port is None else port,
         tls=parts.scheme == "https",
         target=f"{path}?{query}" if query else path,
-        label=f"{host}{path}"[:_LABEL_LIMIT],
+        label=f"{shown if port in (None, usual) else f'{shown}:{port}'}{path}"[:_LABEL_LIMIT],
     )
 
 
