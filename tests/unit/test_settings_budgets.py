@@ -127,6 +127,10 @@ PATTERNS = "give a shell pattern or a list of them, such as [ann, bob*]"
             ),
         ),
         (
+            f"[{{{VALID}, select: {{namespace: ml}}}}]",
+            "[0].select.namespace: no workload has that label; the one meant is pod_namespace",
+        ),
+        (
             f"[{{{VALID}, select: {{user: []}}}}]",
             f"[0].select.user: an empty list matches nothing; {PATTERNS}",
         ),

@@ -20,6 +20,7 @@ _PERIOD = Choice(("day", "week", "month", "quarter", "year"))
 _SCOPE = Choice(("operational", "total"))
 _PATTERN = Text("a shell pattern of up to 256 characters, such as ml or bob*", r"[^\x00-\x1f\x7f]{1,256}")
 _PATTERNS = "a shell pattern or a list of them, such as [ann, bob*]"
+_MEANT = {"namespace": "pod_namespace", "pod": "pod_name", "container": "container_name"}
 _SELECT = "a mapping from labels of workloads to shell patterns, such as {pod_namespace: ml}"
 
 
@@ -68,6 +69,8 @@ def _select(part: Part) -> dict[str, tuple[str, ...]]:
                 f"{one.origin}: no label of a workload can be called that; give one such as kind, name,"
                 " pod_namespace or user, of lower-case letters, digits and _"
             )
+        if label in _MEANT:
+            raise SettingsError(f"{one.origin}: no workload has that label; the one meant is {_MEANT[label]}")
     return {label: _patterns(one) for label, one in entries.items()}
 
 
