@@ -46,6 +46,7 @@ class Meter:
 class Intake:
     """Energy per component since the last intake, over `span_ns` of time.
 
+    `reach_ns` is how far its energy, what was recovered included, reaches back: to the oldest last value.
     A component none of whose zones gave a value is missing. `recovered_uj` spans the absence of the agent.
     `restarted` are components without energy whose meter began anew: what was drawn before is not to come.
     `boards` are the GPUs one by one, as energy and
@@ -55,6 +56,7 @@ class Intake:
 
     energy_uj: dict[Component, int]
     span_ns: dict[Component, int]
+    reach_ns: dict[Component, int]
     boards: dict[str, tuple[int, int]]
     changes: list[tuple[Zone, str]]
     recovered_uj: dict[Component, int]
@@ -172,6 +174,7 @@ class Meters:
     ) -> Intake:
         energy_uj: dict[Component, int] = {}
         span_ns: dict[Component, int] = {}
+        reach_ns: dict[Component, int] = {}
         recovered_uj: dict[Component, int] = {}
         began_anew: set[Component] = set()
         for component, zones in self._cover.components.items():
@@ -184,6 +187,8 @@ class Meters:
                 began_anew.add(component)
             if late:
                 recovered_uj[component] = sum(late)
+            if got or late:
+                reach_ns[component] = max(steps[zone.key][1] for zone in zones if zone.key in steps)
         if self._cover.node:
             node = self._cover.node
             self._envelope.rest(sum(energy_uj.values()) + sum(recovered_uj.values()))
@@ -197,6 +202,7 @@ class Meters:
                 late_too = any(zone.key in recovered for zone in node)
                 (recovered_uj if late_too else energy_uj)["other"] = self._envelope.meter(metered_uj)
                 span_ns["other"] = span
+                reach_ns["other"] = max(span, *[step[1] for step in got])
                 self._held_ns = 0
             elif any(zone.key in restarted for zone in node):
                 self._envelope.skip()
@@ -207,6 +213,7 @@ class Meters:
         return Intake(
             energy_uj=energy_uj,
             span_ns=span_ns,
+            reach_ns=reach_ns,
             boards=boards,
             changes=changes,
             recovered_uj=recovered_uj,

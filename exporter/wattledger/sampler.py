@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from .attribution import Board, Frame, attribute
 from .boards import Boards
 from .boards import rows as board_rows
-from .carbon.pricing import Pricing
+from .carbon.intensity import Static, world_average
+from .carbon.pricing import Prices, Pricing
 from .clock import Clock, suspended_ns
 from .counters import SUSPEND_TOLERANCE_NS
 from .gpu.records import BoardUse
@@ -186,7 +187,7 @@ class Sampler:
         self._interval.suspended_ns = asleep_ns
         shares = attribute(frame, self._policy.idle)
         self._ledger.declare(self._meters.cover.components, node=bool(self._meters.cover.node))
-        prices = self._policy.pricing.prices(wall_ns, frame.end_ns - frame.start_ns, self._spans(frame))
+        prices = self._price(wall_ns, frame.end_ns - frame.start_ns, intake.reach_ns)
         estimated = self._estimated()
         own_uj = self._self_share(frame)
         self._ledger.book(frame, shares, prices, estimated=estimated, self_energy_uj=own_uj)
@@ -196,12 +197,11 @@ class Sampler:
         self._interval.end_ns = began_ns
         return self._publish(frame, prices.now, started_ns, uses)
 
-    def _spans(self, frame: Frame) -> Mapping[Component, int]:
-        """How much time each component's energy covers: what was recovered, all since the last checkpoint."""
-        resumed_ns = self._ledger.resumed_ns
-        if not frame.recovered_uj or resumed_ns is None:
-            return frame.span_ns
-        return {**frame.span_ns, **dict.fromkeys(frame.recovered_uj, frame.end_ns - resumed_ns)}
+    def _price(self, wall_ns: int, interval_ns: int, reach_ns: Mapping[Component, int]) -> Prices:
+        """The prices of the interval; where a source has a defect, those of the world average."""
+        pricing = self._policy.pricing
+        prices: Prices | None = self._guard("prices", lambda: pricing.prices(wall_ns, interval_ns, reach_ns))
+        return prices or Pricing(intensity=Static(world_average())).prices(wall_ns, interval_ns, reach_ns)
 
     def _probe(self, now_ns: int) -> None:
         """Look at the hardware anew; the first time, take up what an earlier process knew of it."""
