@@ -41,7 +41,7 @@ class Accounts:
     """All accounts of a node.
 
     `series_limit` bounds the workload series shown; what cannot get a series of its own accrues into
-    the pseudo-workload `other`.
+    the pseudo-workload `other`. `embodied` says whether embodied emissions are shown, one more series each.
     New workloads of `held_kinds` are shown when `name()` says so, at the latest after `hold_ns`.
     """
 
@@ -57,6 +57,7 @@ class Accounts:
         self.expired: dict[Component, Total] = {}
         self.expired_embodied_g = 0.0
         self.limited = 0
+        self.embodied = False
         self._series_limit = series_limit
         self._grace_ns = grace_ns
         self._held_kinds = held_kinds
@@ -256,9 +257,9 @@ class Accounts:
     @property
     def series(self) -> int:
         """How many workload series are shown now."""
-        return sum(
-            [2 * len(account.cells) + 2 for account in self._open.values() if account.held_until_ns is None]
-        )
+        shown = [account for account in self._open.values() if account.held_until_ns is None]
+        embodied = [account for account in shown if account.embodied_g > 0] if self.embodied else ()
+        return sum([2 * len(account.cells) + 2 for account in shown]) + len(embodied)
 
     def dump(self) -> dict[str, Any]:
         """Everything a later process of the same boot needs, in what MessagePack can carry."""
@@ -363,12 +364,12 @@ class Accounts:
         self.expired_embodied_g += sign * account.embodied_g
 
     def _capacity(self) -> int:
-        """How many workloads fit the series limit: two series per energy cell, CPU time, info.
+        """How many workloads fit the series limit: two series per energy cell, CPU time, info, embodied.
 
         The pseudo-workloads' places are kept free from the start, so that the capacity does not
         shrink when one of them appears.
         """
-        per_workload = 2 * max(1, len(self._cell_keys)) + 2
+        per_workload = 2 * max(1, len(self._cell_keys)) + 2 + self.embodied
         return max(1, self._series_limit // per_workload - len(PSEUDO))
 
     def _node_total(self, component: Component) -> NodeTotal:

@@ -37,6 +37,11 @@ class Amortised:
         """Count from this moment."""
         self._at_ns = boottime_ns
 
+    @property
+    def counted_ns(self) -> int | None:
+        """The boot time up to which all is counted, None before the first interval."""
+        return self._at_ns
+
     def take(self, usage: Usage, start_ns: int, end_ns: int, wall_ns: int) -> Mapping[Workload, float]:
         """The shares of the interval (boot time) that ended at `wall_ns`, with what passed before it."""
         at_ns, self._at_ns = self._at_ns, end_ns

@@ -22,6 +22,7 @@ from .checkpoint import Checkpoint
 from .floors import FloorsFile
 from .history import History
 from .processes import Processes
+from .totals import Total
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Ledger:
         if folder and retention_ns is not None:
             self._history = History(folder, retention_ns=retention_ns, boot_id=boot_id, agent=agent or {})
         self._embodied = Amortised(embodied or EmbodiedSettings())
+        self.accounts.embodied = self._embodied.wanted
         self.budgets = Budgets(
             budgets,
             hold_ns=hold_ns,
@@ -88,9 +90,10 @@ class Ledger:
         )
         self._saved_meters: dict[str, Any] | None = None
         self._self_energy_uj = 0
-        self._resumed_ns: int | None = None
         self._floors_ns = clock.boottime_ns()
+        self._floors_broken = False
         self._broken = False
+        self._saved = True
 
     def open(self) -> None:
         """Take up what the last process left; raises StorageError when the directory cannot be used."""
@@ -115,23 +118,25 @@ class Ledger:
             self._embodied.begin(0)  # the agent belongs to this machine: its time counts from the boot
             self._conclude(saved)
             return
+        now_ns = self._clock.boottime_ns()
         try:
-            counts = dict(saved["counts"])
-            Meters().load(saved["meters"], ())  # before anything else: the sampler takes them up later
-            self.processes.load(saved["processes"])
-            self.accounts.load(saved["accounts"], self._clock.boottime_ns())
-            self._self_energy_uj = saved["self_energy_uj"]
-            self._embodied.load(saved["embodied"])
+            counts, down_ns = dict(saved["counts"]), now_ns - int(saved["at_ns"])
+            self_energy_uj, checkpoint_errors = int(saved["self_energy_uj"]), int(saved["checkpoint_errors"])
+            # All of it has to be understood before any is taken up: half of it would not balance.
+            Meters().load(saved["meters"], ())
+            Processes(top=0, grace_ns=0).load(saved["processes"])
+            Accounts().load(saved["accounts"], now_ns)
+            Amortised(EmbodiedSettings()).load(saved["embodied"])
             if self._history is not None:
                 self._history.load(saved["history"])
-            self.checkpoint_errors = saved["checkpoint_errors"]
-            self.counts = counts
-            self._saved_meters = saved["meters"]
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             checkpoint.reject(repr(error))
             return
-        self._resumed_ns = saved["at_ns"]
-        down_ns = self._clock.boottime_ns() - saved["at_ns"]
+        self.processes.load(saved["processes"])
+        self.accounts.load(saved["accounts"], now_ns)
+        self._embodied.load(saved["embodied"])
+        self._self_energy_uj, self.checkpoint_errors, self.counts = self_energy_uj, checkpoint_errors, counts
+        self._saved_meters = saved["meters"]  # which the sampler takes up when it has probed
         log.info("going on from the checkpoint", extra={"down_seconds": round(down_ns / S_NS, 3)})
 
     def _conclude(self, saved: dict[str, Any]) -> None:
@@ -140,7 +145,7 @@ class Ledger:
             return
         try:
             self._history.conclude(saved)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             log.warning("the last boot's rest is not in the journal", extra={"reason": repr(error)})
 
     def _open_budgets(self, saved: dict[str, Any] | None) -> None:
@@ -172,16 +177,12 @@ class Ledger:
         """Put reloaded settings in force; raises SettingsError for budgets, with nothing changed."""
         self.budgets.configure(budgets, hold_ns=hold_ns, wall_ns=self._clock.wall_ns())
         self._embodied.configure(embodied)
+        self.accounts.embodied = self._embodied.wanted
         if self._history is not None:
             self._history.configure(retention_ns=retention_ns, agent=agent)
         self.accounts.configure(series_limit=series_limit, grace_ns=grace_ns, hold_ns=hold_ns)
         self.processes.configure(top=top, grace_ns=grace_ns)
         self.idle.configure(idle_watts)
-
-    @property
-    def resumed_ns(self) -> int | None:
-        """Boot time of the checkpoint from which this process went on, None where it began anew."""
-        return self._resumed_ns
 
     def take_saved_meters(self) -> dict[str, Any] | None:
         """The meters' part of the checkpoint, once."""
@@ -206,28 +207,30 @@ class Ledger:
         `estimated` are the components whose energy is an estimate.
         """
         usage = frame.usage
-        if self._history is not None and not self._broken and self._history.hour_ends(prices.end_ns):
+        if self._history is not None and self._saved and self._history.hour_ends(prices.end_ns):
             self._history.offer(self.accounts, self._embodied.grams, self.budgets.dump())
+        self._saved = False
         self.accounts.meet(usage.born, usage.ended, frame.end_ns)
         self.accounts.book(shares, usage.cpu_ns, prices, estimated=estimated)
+        counted_ns = self._embodied.counted_ns
         embodied = self._embodied.take(usage, frame.start_ns, frame.end_ns, prices.end_ns)
-        if embodied:
+        start_ns = prices.start_ns
+        if embodied and counted_ns is not None:
             self.accounts.book_embodied(embodied)
-        self._charge(prices, sum(embodied.values()))
+            start_ns = min(start_ns, prices.end_ns - (frame.end_ns - counted_ns))
+        self._charge(start_ns, prices.end_ns, sum(embodied.values()))
         if self._history is not None:
             self._history.note(prices, frame.end_ns - frame.start_ns)
         self._self_energy_uj += self_energy_uj
+        dynamic: dict[tuple[str, str], Total] = {}
         if usage.processes:
-            dynamic_uj: dict[tuple[str, str], int] = {}
             for share in shares:
                 if share.mode == "dynamic":
-                    key = share.workload.key
-                    dynamic_uj[key] = dynamic_uj.get(key, 0) + share.energy_uj
-            self.processes.book(usage.processes, usage.cpu_ns, dynamic_uj, prices.now, frame.end_ns)
-        else:
-            self.processes.book((), {}, {}, prices.now, frame.end_ns)
+                    total = dynamic.setdefault(share.workload.key, Total())
+                    total.add(share.energy_uj, share.energy_uj * prices.of(share.component).grams_per_uj)
+        self.processes.book(usage.processes, usage.cpu_ns, dynamic, frame.end_ns)
 
-    def _charge(self, prices: Prices, embodied_g: float) -> None:
+    def _charge(self, start_ns: int, end_ns: int, embodied_g: float) -> None:
         """Count the interval against the budgets."""
         touched = self.accounts.touched
         rows = (
@@ -241,9 +244,7 @@ class Ledger:
             for account in touched
         )
         node_g = sum([account.interval_g for account in touched])
-        self.budgets.charge(
-            prices.start_ns, prices.end_ns, node_g, embodied_g, rows if self.budgets.wants_rows else ()
-        )
+        self.budgets.charge(start_ns, end_ns, node_g, embodied_g, rows if self.budgets.wants_rows else ())
 
     def view(self, interval_ns: int) -> View:
         """The account now."""
@@ -310,9 +311,6 @@ class Ledger:
         }
         try:
             self._checkpoint.write(state)
-            if now_ns - self._floors_ns >= FLOORS_EVERY_NS:
-                self._floors_ns = now_ns
-                self._floors.save(self.idle)
         except OSError as error:
             self.checkpoint_errors += 1
             if not self._broken:
@@ -322,6 +320,10 @@ class Ledger:
                 )
             self._broken = True
             return
+        self._saved = True
+        if now_ns - self._floors_ns >= FLOORS_EVERY_NS:
+            self._floors_ns = now_ns
+            self._save_floors()
         if self._history is not None and self._history.due(now_ns):
             # Only what the checkpoint holds: the journal must never know more than a next process.
             self._history.offer(self.accounts, self._embodied.grams, state["budgets"])
@@ -334,14 +336,28 @@ class Ledger:
         if self._checkpoint is None:
             return
         if self._history is not None:
-            if not self._broken:
+            if self._saved:
                 self._history.offer(self.accounts, self._embodied.grams, self.budgets.dump())
             self._history.close()
+        self._save_floors()
         try:
-            self._floors.save(self.idle)
             self._checkpoint.close()
         except OSError as error:
             log.error("state could not be saved at the end", extra={"reason": error.strerror})
+
+    def _save_floors(self) -> None:
+        """The idle floors are no part of the account: without them it is whole, and they are learned anew."""
+        try:
+            self._floors.save(self.idle)
+        except OSError as error:
+            if not self._floors_broken:
+                log.error(
+                    "idle floors cannot be saved; after a restart they would start anew",
+                    extra={"reason": error.strerror},
+                )
+            self._floors_broken = True
+            return
+        self._floors_broken = False
 
 
 def _boards_floor(component: Component, frame: Frame) -> Floor | None:

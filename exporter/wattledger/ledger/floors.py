@@ -24,7 +24,9 @@ class FloorsFile:
         """Replace the file in one step, synced; raises OSError."""
         fd = os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, msgspec.json.encode(idle.dump()))
+            data = memoryview(msgspec.json.encode(idle.dump()))
+            while data:  # a disk that is nearly full takes a part, and refuses the rest at the next try
+                data = data[os.write(fd, data) :]
             os.fsync(fd)
         finally:
             os.close(fd)

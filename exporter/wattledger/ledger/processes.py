@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..model import Price, ProcessUse, Workload
+from ..model import ProcessUse, Workload
 from ..snapshot import ProcessRow
+from .totals import Total
 
 DISPLACE_RATIO = 2.0
 DECAY = 0.8
@@ -53,36 +54,37 @@ class Processes:
         self,
         uses: Iterable[ProcessUse],
         cpu_ns: Mapping[Workload, int],
-        dynamic_uj: Mapping[tuple[str, str], int],
-        price: Price,
+        dynamic: Mapping[tuple[str, str], Total],
         now_ns: int,
     ) -> None:
-        """Book one interval. `dynamic_uj` is each workload's dynamic energy by workload key."""
+        """Book one interval. `dynamic` is each workload's dynamic energy and its emissions by workload key."""
         for member in self._members.values():
             member.recent_uj *= DECAY
-        newcomers: list[tuple[int, ProcessUse]] = []
+        newcomers: list[tuple[int, float, ProcessUse]] = []
         for use in uses:
             whole_ns = max(cpu_ns.get(use.workload, 0), use.cpu_ns)
-            energy_uj = dynamic_uj.get(use.workload.key, 0) * use.cpu_ns // whole_ns if whole_ns else 0
+            total = dynamic.get(use.workload.key)
+            energy_uj = total.energy_uj * use.cpu_ns // whole_ns if total and whole_ns else 0
+            grams = total.emissions_g * energy_uj / total.energy_uj if total and energy_uj else 0.0
             member_or_none = self._members.get((use.pid, use.start))
             if member_or_none is None:
                 if energy_uj:
-                    newcomers.append((energy_uj, use))
+                    newcomers.append((energy_uj, grams, use))
                 continue
             member_or_none.energy_uj += energy_uj
-            member_or_none.emissions_g += energy_uj * price.grams_per_uj
+            member_or_none.emissions_g += grams
             member_or_none.recent_uj += energy_uj
             member_or_none.seen_ns = now_ns
         self._leave(now_ns)
         newcomers.sort(key=lambda item: item[0], reverse=True)
         namesakes = {_labels(key[0], m): key for key, m in self._members.items()} if newcomers else {}
-        for energy_uj, use in newcomers[: self._top]:
+        for energy_uj, grams, use in newcomers[: self._top]:
             fresh = _Process(
                 comm=use.comm,
                 kind=use.workload.kind,
                 id=use.workload.id,
                 energy_uj=energy_uj,
-                emissions_g=energy_uj * price.grams_per_uj,
+                emissions_g=grams,
                 recent_uj=energy_uj,
                 seen_ns=now_ns,
             )

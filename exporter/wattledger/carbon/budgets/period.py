@@ -29,15 +29,16 @@ def zone(timezone: str) -> tzinfo:
         ) from error
 
 
-def period_at(period: Period, timezone: str, wall_ns: int) -> tuple[int, int]:
+def period_at(period: Period, timezone: str | tzinfo, wall_ns: int) -> tuple[int, int]:
     """Start and end (excluded) of the calendar period that a moment lies in, all wall time.
 
     Weeks begin on Monday, as in ISO 8601. A period begins with the first moment of its first day: midnight,
     the first of two midnights where the clocks go back over it, or the moment of the change where they
     go forward over it. The periods of a zone tile time: each ends where the next begins.
+    `timezone` is an IANA name, or what `zone` gave for it, so that no database is needed any more.
     Raises SettingsError for an unknown zone.
     """
-    place = zone(timezone)
+    place = timezone if isinstance(timezone, tzinfo) else zone(timezone)
     first = _first_day(period, datetime.fromtimestamp(wall_ns // S_NS, place).date())
     start_ns = _begin_ns(first, place)
     end_ns = _begin_ns(_next_first_day(period, first), place)

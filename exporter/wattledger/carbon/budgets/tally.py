@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...model import S_NS
 from ...settings import Period
-from .period import period_at
+from .period import period_at, zone
 
 SLOTS_KEPT = 8
 """Periods remembered: the current one, and others that a wall clock set back may return to."""
@@ -32,13 +32,14 @@ class Slot:
 class Tally:
     """What one budget consumed, by period; every gram stays in the period it was booked to.
 
+    The zone is looked up once: its file may be replaced while the agent runs.
     A period that time returns to goes on with what it had. `begin` is asked once, for the first
     period that is entered, unless `load` knew it.
     """
 
     def __init__(self, period: Period, timezone: str, begin: Begin) -> None:
         self._period = period
-        self._timezone = timezone
+        self._place = zone(timezone)
         self._begin = begin
         self._slots: dict[int, Slot] = {}
         self._current: Slot | None = None
@@ -48,7 +49,7 @@ class Tally:
         slot = self._current
         if slot is not None and slot.start_ns - SMALL_STEP_NS <= wall_ns < slot.end_ns:
             return slot
-        start_ns, end_ns = period_at(self._period, self._timezone, wall_ns)
+        start_ns, end_ns = period_at(self._period, self._place, wall_ns)
         known = start_ns in self._slots
         slot = self._slot(start_ns, end_ns)
         if self._current is None and not known:
@@ -84,7 +85,7 @@ class Tally:
         A period is found by its middle, so that it stays the same when the rules of its zone change.
         """
         for start_ns, end_ns, grams in slots:
-            slot = self._slot(*period_at(self._period, self._timezone, (start_ns + end_ns) // 2))
+            slot = self._slot(*period_at(self._period, self._place, (start_ns + end_ns) // 2))
             slot.grams = max(slot.grams, grams)
 
     def _split(self, slot: Slot, start_ns: int, end_ns: int, grams: float) -> float:
@@ -92,7 +93,7 @@ class Tally:
         rest, to_ns = grams, slot.start_ns
         parts: list[tuple[int, int, float]] = []
         while to_ns > start_ns and len(parts) < SLOTS_KEPT - 1:
-            earlier_ns, its_end_ns = period_at(self._period, self._timezone, to_ns - 1)
+            earlier_ns, its_end_ns = period_at(self._period, self._place, to_ns - 1)
             from_ns = max(start_ns, earlier_ns)
             parts.append((earlier_ns, its_end_ns, grams * ((to_ns - from_ns) / (end_ns - start_ns))))
             to_ns = from_ns
