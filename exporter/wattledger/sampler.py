@@ -16,12 +16,13 @@ from .boards import Boards
 from .boards import rows as board_rows
 from .carbon.intensity import Static, world_average
 from .carbon.pricing import Prices, Pricing
+from .carbon.watch import CarbonWatch
 from .clock import Clock, suspended_ns
 from .counters import SUSPEND_TOLERANCE_NS
 from .gpu.records import BoardUse
 from .ledger.book import Ledger
 from .meters import Intake, Meters
-from .model import EXITED, S_NS, Calibration, Component, FeedHealth, Outlook, Price, Usage, Workload, Zone
+from .model import EXITED, S_NS, Calibration, Component, Price, Usage, Workload, Zone
 from .sensing import Sensing
 from .sensors.base import Sensor
 from .sensors.cover import Cover
@@ -46,17 +47,6 @@ class SelfClock(Protocol):
     def __call__(self) -> int: ...
 
 
-class Watch(Protocol):
-    """What runs beside the tick and follows the grid; both are immutable references."""
-
-    @property
-    def outlook(self) -> Outlook | None:
-        """What the grid will do, as of the last minute."""
-
-    def health(self) -> tuple[FeedHealth, ...]:
-        """The live sources of intensity."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What of the settings the tick needs."""
@@ -64,7 +54,7 @@ class Policy:
     interval_ns: int = 5 * S_NS
     idle: IdlePolicy = "unallocated"
     pricing: Pricing
-    watch: Watch | None = None
+    watch: CarbonWatch | None = None
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
 
@@ -113,6 +103,8 @@ class Sampler:
         self.failures = ledger.counts.get("failures", 0)
         if names is not None:
             names.restore(ledger.counts)
+        if policy.watch is not None:
+            policy.watch.restore(ledger.counts)
         self.reload: tuple[bool, int] = (True, 0)
 
     @property
@@ -135,6 +127,8 @@ class Sampler:
         self, policy: Policy, sensors: Sequence[Sensor] | None, workloads: WorkloadSource | None
     ) -> None:
         """Take new settings between two ticks; sensors and workloads only where they were rebuilt."""
+        if policy.watch is not None and policy.watch is not self._policy.watch:
+            policy.watch.restore(self._ledger.counts)
         self._policy = policy
         self._meters.calibrate(policy.calibrations)
         if sensors is not None:
@@ -308,17 +302,17 @@ class Sampler:
         """Checkpoint what the snapshot shows, then publish it."""
         self._sequence += 1
         self.ticks += 1
-        interval_ns = frame.end_ns - frame.start_ns
+        interval_ns, watch = frame.end_ns - frame.start_ns, self._policy.watch
         view = self._ledger.view(interval_ns)
         sensors = self._meters.rows()
         own = {"ticks": self.ticks, "overruns": self.overruns, "failures": self.failures}
-        # Counts of sources of names that are switched off now stay, for when they are switched on again.
+        # Counts of sources that are switched off now stay, for when they are switched on again.
         self._ledger.counts |= own | (self._names.counts() if self._names is not None else {})
+        self._ledger.counts |= watch.counts() if watch else {}
         self._ledger.checkpoint(self._meters)
         finished_ns = self._clock.monotonic_ns()
         duration_ns = finished_ns - started_ns
         wall_ns = self._clock.wall_ns()
-        watch = self._policy.watch
         snapshot = Snapshot(
             sequence=self._sequence,
             boottime_ns=frame.end_ns,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import sys
 import zoneinfo
 from dataclasses import replace
@@ -15,6 +16,7 @@ from tests.unit.test_carbon_account import (
     EMBODIED,
     G_PER_HOUR,
     HOUR,
+    ML,
     PRICING,
     consumed,
     embodied_of,
@@ -23,9 +25,11 @@ from tests.unit.test_carbon_account import (
     set_wall,
 )
 from wattledger.carbon.pricing import Pricing
+from wattledger.carbon.watch import CarbonWatch
 from wattledger.ledger.checkpoint import Checkpoint
 from wattledger.ledger.journal_read import find_journal, open_for_reading
-from wattledger.model import Intensity
+from wattledger.model import FeedHealth, Intensity, ProcessUse
+from wattledger.sampler import Policy
 from wattledger.settings import BudgetSettings
 
 
@@ -195,8 +199,6 @@ class Doubling:
 
 
 def test_processes_pay_what_their_workload_pays():
-    from wattledger.model import ProcessUse
-
     zone = package()
     node = ScriptedNode([zone], pricing=Pricing(intensity=Doubling()), idle_watts={"cpu": 0.0}, top=5)
     set_wall(node, "2026-03-10T00:55")
@@ -223,3 +225,56 @@ def test_a_source_with_a_defect_costs_its_own_values_only():
     assert row.emissions_g == pytest.approx(473)
     assert node.sampler.latest().price.intensity.fallback
     assert node.sampler.failures > 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["UPDATE workload SET facts = '{'", "UPDATE workload SET facts = '[1]'", "DROP TABLE hour_energy"],
+)
+def test_a_budget_that_is_new_outlives_a_journal_that_makes_no_sense(tmp_path, damage):
+    """It begins at zero, also while the agent runs, where an exception would end the sampler."""
+    node = make(tmp_path, retention_ns=400 * DAY_NS)
+    set_wall(node, "2026-03-10T00:00")
+    worker = node.workloads.bear(container(1))
+    node.sampler.tick()
+    run(node, HOUR, use={worker: 4})
+    node.ledger.close()
+    node.start()
+    journal = sqlite3.connect(tmp_path / "journal.sqlite3")
+    journal.execute(damage)
+    journal.commit()
+    journal.close()
+    node.ledger.budgets.configure((ML,), hold_ns=0, wall_ns=node.clock.wall_ns())
+    assert consumed(node.sampler.tick()) == {"ml": 0}
+    assert node.sampler.latest().health.journal_errors > 0
+
+
+def test_counts_of_failures_never_go_down_over_restarts_and_reloads(tmp_path):
+    """Those of the sources of intensity, of whichever watch, and those of the journal."""
+    node = make(tmp_path, retention_ns=400 * DAY_NS)
+
+    def tick(feed, errors):
+        watch = CarbonWatch([feed], node.clock)
+        node.sampler.configure(Policy(pricing=PRICING, watch=watch), None, None)
+        feed.errors = {"timeout": errors}
+        node.ledger._history._journal.errors += errors
+        return node.sampler.tick().health
+
+    assert tick(Feed(), 2).feeds[0].errors == {"timeout": 2}
+    health = tick(Feed(), 1)
+    assert (health.feeds[0].errors, health.journal_errors) == ({"timeout": 3}, 3)
+    node.restart()
+    health = tick(Feed(), 1)
+    assert (health.feeds[0].errors, health.journal_errors) == ({"timeout": 4}, 4)
+    assert tick(Feed("market"), 1).feeds[0].errors == {"timeout": 1}
+
+
+class Feed:
+    """A live source that is down."""
+
+    def __init__(self, role="intensity"):
+        self.role, self.errors = role, {}
+
+    @property
+    def health(self):
+        return FeedHealth(role=self.role, provider="live", up=False, last_success_ns=0, errors=self.errors)

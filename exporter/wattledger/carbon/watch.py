@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 60.0
 """How often the outlook is made anew, and the longest sleep: a suspended machine wakes up to old data."""
 DEFECT_S = 3600.0
+PREFIX = "carbon/"
 
 
 class Feed(Protocol):
@@ -61,6 +62,7 @@ class CarbonWatch:
         self._look_ns = clock.boottime_ns()
         self._looking = False
         self._broken = [False] * len(self._feeds)
+        self._before: Mapping[str, int] = {}
         self._due_ns: list[int] = []
 
     @property
@@ -69,13 +71,36 @@ class CarbonWatch:
         return self._outlook
 
     def health(self) -> tuple[FeedHealth, ...]:
-        """That of every feed, in their order."""
+        """That of every feed, in their order; errors go on from those that were restored."""
         return tuple(
-            replace(feed.health, up=False, error="a defect of this program; its log has the traceback")
+            replace(health, up=False, error="a defect of this program; its log has the traceback")
             if broken
-            else feed.health
-            for feed, broken in zip(self._feeds, self._broken, strict=True)
+            else health
+            for health, broken in zip(map(self._counted, self._feeds), self._broken, strict=True)
         )
+
+    def counts(self) -> dict[str, int]:
+        """The errors of all feeds, flat, for whoever keeps them over a restart."""
+        return {
+            f"{_prefix(health)}{reason}": count
+            for health in map(self._counted, self._feeds)
+            for reason, count in health.errors.items()
+        }
+
+    def restore(self, counts: Mapping[str, int]) -> None:
+        """Go on from the errors of an earlier watch."""
+        self._before = {key: count for key, count in counts.items() if key.startswith(PREFIX)}
+
+    def _counted(self, feed: Feed) -> FeedHealth:
+        health = feed.health
+        if not self._before:
+            return health
+        start, errors = _prefix(health), dict(health.errors)
+        for key, count in self._before.items():
+            if key.startswith(start):
+                reason = key.removeprefix(start)
+                errors[reason] = errors.get(reason, 0) + count
+        return replace(health, errors=errors)
 
     def start(self, first_s: float) -> None:
         """Begin, and wait at most `first_s` for the first refreshes, so that the first tick has a price."""
@@ -138,6 +163,10 @@ class CarbonWatch:
                 self._outlook, self._looking = None, False
             if not ended and not self._stopping.is_set():
                 self._spawn()
+
+
+def _prefix(health: FeedHealth) -> str:
+    return f"{PREFIX}{health.role}/{health.provider}/"
 
 
 def _ns(seconds: float) -> int:

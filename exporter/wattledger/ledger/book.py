@@ -27,6 +27,7 @@ from .totals import Total
 log = logging.getLogger(__name__)
 
 FLOORS_EVERY_NS = 300 * S_NS
+JOURNAL_ERRORS = "journal_errors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,7 @@ class Ledger:
         )
         self._saved_meters: dict[str, Any] | None = None
         self._self_energy_uj = 0
+        self._journal_errors_before = 0
         self._floors_ns = clock.boottime_ns()
         self._floors_broken = False
         self._broken = False
@@ -136,6 +138,7 @@ class Ledger:
         self.accounts.load(saved["accounts"], now_ns)
         self._embodied.load(saved["embodied"])
         self._self_energy_uj, self.checkpoint_errors, self.counts = self_energy_uj, checkpoint_errors, counts
+        self._journal_errors_before = counts.get(JOURNAL_ERRORS, 0)
         self._saved_meters = saved["meters"]  # which the sampler takes up when it has probed
         log.info("going on from the checkpoint", extra={"down_seconds": round(down_ns / S_NS, 3)})
 
@@ -246,13 +249,17 @@ class Ledger:
         node_g = sum([account.interval_g for account in touched])
         self.budgets.charge(start_ns, end_ns, node_g, embodied_g, rows if self.budgets.wants_rows else ())
 
+    @property
+    def _journal_errors(self) -> int:
+        return self._journal_errors_before + (self._history.errors if self._history else 0)
+
     def view(self, interval_ns: int) -> View:
         """The account now."""
         return View(
             embodied_g=self._embodied.grams if self._embodied.wanted else None,
             expired_embodied_g=self.accounts.embodied_not_shown(),
             budgets=self.budgets.rows(self._clock.wall_ns()),
-            journal_errors=self._history.errors if self._history else 0,
+            journal_errors=self._journal_errors,
             journal_written_wall_ns=self._history.written_wall_ns if self._history else 0,
             workloads=self.accounts.rows(interval_ns),
             processes=self.processes.rows(),
@@ -296,6 +303,7 @@ class Ledger:
         if self._checkpoint is None:
             return
         now_ns = self._clock.boottime_ns()
+        self.counts[JOURNAL_ERRORS] = self._journal_errors
         state = {
             "boot_id": self._boot_id,
             "at_ns": now_ns,

@@ -150,7 +150,7 @@ class Journal:
         try:
             with open_for_reading(self.path) as reader:
                 return reader.grams(match, start_ns, end_ns, embodied=embodied)
-        except StorageError as error:
+        except (StorageError, sqlite3.Error, AttributeError, ValueError) as error:
             self.errors += 1
             log.error("journal cannot be read", extra={"path": self.path, "reason": str(error)})
             return 0.0

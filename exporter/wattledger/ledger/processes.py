@@ -57,7 +57,7 @@ class Processes:
         dynamic: Mapping[tuple[str, str], Total],
         now_ns: int,
     ) -> None:
-        """Book one interval. `dynamic` is each workload's dynamic energy and its emissions by workload key."""
+        """Book one interval. `dynamic` is each workload's dynamic energy with its emissions, by key."""
         for member in self._members.values():
             member.recent_uj *= DECAY
         newcomers: list[tuple[int, float, ProcessUse]] = []
