@@ -25,7 +25,7 @@ from tests.command_line import REPOSITORY, command, environment, run
 from wattledger import __version__
 from wattledger.cli.check_report import as_json, as_text, verdict
 from wattledger.cli.reference import markdown
-from wattledger.cli.text_table import columns, shortened
+from wattledger.cli.text_table import columns, pairs, shortened
 from wattledger.inspection import Inspection
 from wattledger.model import Finding, Reading, Zone
 from wattledger.sensors.cover import choose_cover
@@ -459,6 +459,17 @@ def test_a_table_gives_way_in_its_flexible_column() -> None:
     """The names lose their middle; numbers are never cut."""
     lines = columns([("name", "W"), ("a" * 20 + "z" * 20, "12.5")], right=(1,), flexible=0, width=20)
     assert lines == ["name               W", "aaaaaaa…zzzzzz  12.5"]
+
+
+def test_facts_go_on_beside_their_names() -> None:
+    """Whole words, at most as wide as the terminal; a word that is longer stays whole."""
+    rows = [("coverage", "99.7 %, 1 gap"), ("", "2 h from here to there"), ("made by", "x" * 40)]
+    assert pairs(rows, width=30) == [
+        "coverage  99.7 %, 1 gap",
+        "          2 h from here to",
+        "          there",
+        "made by   " + "x" * 40,
+    ]
 
 
 @pytest.mark.parametrize(

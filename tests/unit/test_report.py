@@ -14,6 +14,7 @@ import pytest
 
 from tests.command_line import REPOSITORY
 from tests.journal_batches import DB, HOUR_NS, IDLE, START_NS, WEB, J, Totals, at, write
+from wattledger.cli.report_table import as_table
 from wattledger.ledger.journal_read import open_for_reading
 from wattledger.model import S_NS, Intensity, Workload
 from wattledger.report.as_csv import as_csv
@@ -285,3 +286,18 @@ def test_coverage_is_of_the_whole_period(tmp_path):
     assert [
         ((gap.start_ns - START_NS) // HOUR_NS, gap.missing_ns // HOUR_NS) for gap in report.coverage.gaps
     ] == [(1, 3)]
+
+
+def test_a_narrow_table_loses_no_fact(tmp_path):
+    """Gaps, sources and versions go on in the next line; only names of groups are shortened."""
+    hex_id = "0123456789ab" + "c" * 52
+    anonymous = Workload(kind="container", id=hex_id)
+    batches = (Totals().use(anonymous, 7 * J).pass_time(3600).batch(at(0.5)),)
+    report = made(tmp_path, *batches, end=4)
+    table = as_table(report, 60)
+    wide = as_table(report, 200)
+    assert "0123456789ab  container" in wide
+    assert hex_id not in wide
+    assert max(map(len, table.splitlines())) <= 60
+    begin = "intensity from"
+    assert " ".join(table[table.index(begin) :].split()) == " ".join(wide[wide.index(begin) :].split())

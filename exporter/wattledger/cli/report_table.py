@@ -8,8 +8,8 @@ from textwrap import wrap
 from ..exposition import amounts
 from ..report import statements
 from ..report.records import Report, Row
-from ..report.wording import COLUMN, length, moment, name_of, rest_of, share, source_of
-from .text_table import columns, printable
+from ..report.wording import COLUMN, length, moment, name_of, rest_of, share, short_id, source_of
+from .text_table import columns, pairs, printable
 
 MOST_GAPS = 5
 
@@ -21,13 +21,13 @@ def as_table(report: Report, width: int) -> str:
         f"energy and emissions{node}",
         f"{_moment(report.start_ns, report)} to {_moment(report.end_ns, report)} ({report.timezone})",
         "",
-        *columns(_totals(report), flexible=1, width=width),
+        *pairs(_totals(report), width=width),
         "",
         *_groups(report, width),
         "",
         *_components(report, width),
         "",
-        *columns(_facts(report), flexible=1, width=width),
+        *pairs(_facts(report), width=width),
         "",
     ]
     lines += _wrapped(statements.boundary_sentences(report), width)
@@ -61,7 +61,7 @@ def _groups(report: Report, width: int) -> list[str]:
     head = [COLUMN[report.by].lower(), *(["kind"] if workloads else []), "energy", "share", "CO2e"]
     head += ["embodied"] if embodied else []
     rows = [head]
-    rows += [_group(row, name_of(row, report.by), report) for row in report.rows]
+    rows += [_group(row, short_id(name_of(row, report.by)), report) for row in report.rows]
     if report.rest is not None:
         rows.append(_group(report.rest, rest_of(report.rest), report))
     rows += [_group(row, row.group, report) for row in report.apart]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 
 def columns(
@@ -28,6 +29,25 @@ def columns(
             for i, (cell, size) in enumerate(zip(cells, widths, strict=True))
         ]
         lines.append((indent + "  ".join(padded)).rstrip())
+    return lines
+
+
+def pairs(rows: Sequence[tuple[str, str]], *, width: int) -> list[str]:
+    """Names with what is said of them beside, in lines of at most `width` characters; nothing is left out.
+
+    A name that is empty goes on with the one before. Words longer than a line stay whole.
+    """
+    beside = max((len(printable(name)) for name, _ in rows), default=0) + 2
+    lines: list[str] = []
+    for name, text in rows:
+        lines += wrap(
+            printable(text),
+            max(width, beside + 20),
+            initial_indent=printable(name).ljust(beside),
+            subsequent_indent=" " * beside,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     return lines
 
 
