@@ -47,7 +47,7 @@ ELECTRICITY_MAPS = ProviderFacts(
     flows=("consumption", "production"),
     needs_key=True,
     forecast=True,
-    zones="zones such as DE or US-CAL-CISO are listed at https://api.electricitymaps.com/v4/zones",
+    zones="zones, in capitals such as DE or US-CAL-CISO, are listed at https://api.electricitymaps.com/v4/zones",
     licence="proprietary, Electricity Maps; its free plan is for non-commercial use",
     min_refresh_ns=10 * MINUTE_NS,
 )
