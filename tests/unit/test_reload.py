@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import replace
 
 import pytest
 
 from tests.cgroup_tree import CgroupHost
-from wattledger.app import build_sampler, build_workloads
+from wattledger.app import build_grid_for, build_sampler, build_workloads, run
 from wattledger.app.agent import Agent
+from wattledger.carbon.build import lowest_pue
+from wattledger.errors import SettingsError
+from wattledger.model import S_NS
 from wattledger.settings import (
+    AttributionSettings,
     BudgetSettings,
     CarbonSettings,
     IntensitySettings,
     KubeletSettings,
     NameSettings,
+    SensorSettings,
     Settings,
+    StorageSettings,
+    WeeklyRule,
 )
 
 
@@ -104,3 +112,76 @@ def test_a_budget_that_the_idle_floor_exceeds_is_refused(agent, sampler, caplog)
     agent._apply(sampler, large)
     assert [row.name for row in sampler.tick().budgets] == ["day"]
     agent._grid.watch.stop()
+
+
+def test_a_reload_is_refused_where_the_next_start_would_be(agent, sampler, caplog):
+    """A floor of 100 W was learned: 2 kg a day at 1000 g/kWh is too little for it."""
+    wall_ns = agent._clock.wall_ns()
+    sampler.ledger.idle.observe("cpu", wall_ns, 60 * S_NS, 6_000_000_000, 0.0)
+    small = replace(
+        carbon(agent.settings, 1000), budgets=(BudgetSettings(name="day", period="day", limit_g=2000),)
+    )
+    with caplog.at_level(logging.ERROR):
+        agent._apply(sampler, small)
+    assert not sampler.reload[0]
+    assert "100 W idle" in caplog.records[-1].reason
+
+
+def test_a_budget_in_force_that_cannot_be_kept_by_now_keeps_no_other_setting_out(agent, sampler):
+    """Its floor was learned later; there is a warning for that, and a reload of the interval is no worse."""
+    tight = replace(
+        carbon(agent.settings, 1000), budgets=(BudgetSettings(name="day", period="day", limit_g=2000),)
+    )
+    agent._apply(sampler, tight)
+    sampler.ledger.idle.observe("cpu", agent._clock.wall_ns(), 60 * S_NS, 6_000_000_000, 0.0)
+    agent._apply(sampler, replace(tight, sampling=replace(tight.sampling, interval_ns=S_NS)))
+    assert sampler.reload[0]
+    assert sampler.interval_ns == S_NS
+    agent._grid.watch.stop()
+
+
+def test_idle_power_is_judged_by_the_lowest_pue_there_is():
+    """A schedule that holds all week leaves nothing for the plain number, which is 2 here."""
+    always = WeeklyRule(days=(0, 1, 2, 3, 4, 5, 6), start_minute=0, end_minute=24 * 60, value=1.1)
+    assert lowest_pue(CarbonSettings(pue=2.0, pue_schedule=(always,))) == 1.1
+    assert lowest_pue(CarbonSettings(pue=2.0, pue_schedule=(replace(always, days=(5, 6)),))) == 1.1
+    assert lowest_pue(CarbonSettings(pue=1.3)) == 1.3
+
+
+@pytest.mark.parametrize("wrong", ["budget", "sensor"])
+def test_a_start_that_is_refused_leaves_no_thread_and_no_lock(tmp_path, wrong):
+    """Whoever mends the settings can start at once."""
+    host = CgroupHost(tmp_path, "v2")
+    state = str(tmp_path / "state")
+    settings = replace(
+        carbon(Settings(paths=host.hostfs), 1000),
+        storage=StorageSettings(path=state),
+        attribution=AttributionSettings(idle_watts={"cpu": 100.0}),
+        names=NameSettings(enabled=False),
+    )
+    if wrong == "budget":
+        bad = replace(settings, budgets=(BudgetSettings(name="day", period="day", limit_g=1),))
+    else:
+        bad = replace(settings, sensors=SensorSettings(enabled={"none-such": True}))
+    before = set(threading.enumerate())
+    with pytest.raises(SettingsError):
+        run(lambda: bad)
+    assert {thread.name for thread in set(threading.enumerate()) - before} == set()
+    build_sampler(settings).close()
+
+
+def test_no_thread_is_left_of_a_grid_that_was_replaced_or_refused(agent, sampler):
+    old = agent.settings
+    before = {thread for thread in threading.enumerate() if thread.name == "carbon"}
+    for grams in (100, 200, 300):
+        fresh = carbon(old, grams)
+        ready = build_grid_for(fresh, agent._clock)
+        ready.watch.start(5)
+        tight = replace(fresh, budgets=(BudgetSettings(name="day", period="day", limit_g=1e-9),))
+        idle = replace(tight, attribution=replace(tight.attribution, idle_watts={"cpu": 100.0}))
+        agent._apply(sampler, idle if grams == 200 else fresh, ready)
+    agent._grid.watch.stop()
+    left = [t for t in threading.enumerate() if t.name == "carbon" and t not in before]
+    for thread in left:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in left)

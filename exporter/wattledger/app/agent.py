@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..carbon.budgets.feasibility import Doubts, Idle, refuse
-from ..carbon.build import Grid
+from ..carbon.build import Grid, lowest_pue
 from ..carbon.embodied import rate_g_per_s
 from ..carbon.intensity import world_average
 from ..carbon.offline.choice import offline_source
@@ -89,13 +89,13 @@ class Agent:
             )
         _check_watchdog(settings)
         self._workloads = build_workloads(settings, self._clock)
-        self._grid.watch.start(FIRST_PRICE_S)
         sampler = build_sampler(settings, clock=self._clock, workloads=self._workloads, grid=self._grid)
         try:
             refuse_budgets(settings, sampler.ledger.idle, self._clock.wall_ns())
         except SettingsError:
             sampler.close()
             raise
+        self._grid.watch.start(FIRST_PRICE_S)
         announced = threading.Event()
 
         def after_tick(snapshot: Snapshot) -> None:
@@ -204,8 +204,12 @@ class Agent:
         try:
             if fresh.carbon != old.carbon:
                 grid = ready or build_grid_for(fresh, self._clock)
+            if _bears_on_budgets(fresh) != _bears_on_budgets(old):
+                wall_ns = self._clock.wall_ns()
+                idle = IdleFloor(attribution.idle_watts)
+                idle.load(sampler.ledger.idle.dump(), wall_ns)
+                refuse_budgets(fresh, idle, wall_ns)  # as the next start would
             change = self._build(old, fresh, grid, sampler.sensing.sensors)
-            refuse_budgets(fresh, IdleFloor(attribution.idle_watts), self._clock.wall_ns())
             sampler.ledger.configure(
                 series_limit=attribution.series_limit,
                 grace_ns=attribution.grace_ns,
@@ -224,6 +228,7 @@ class Agent:
                 ready.watch.stop()
             return
         self.settings = fresh
+        self._doubted_hour = 0
         configure_logs(fresh.log.level, fresh.log.format)
         for section, changed in (
             ("paths", old.paths != fresh.paths),
@@ -294,11 +299,16 @@ def refuse_budgets(settings: Settings, idle: IdleFloor, wall_ns: int) -> None:
         Idle(
             power_w=sum(floor.power_w for floor in floors if floor),
             grams_per_kwh=source.at(wall_ns).grams_per_kwh,
-            pue=settings.carbon.pue,
+            pue=lowest_pue(settings.carbon),
             embodied_g_per_s=rate_g_per_s(settings.carbon.embodied) or 0.0,
         ),
         wall_ns,
     )
+
+
+def _bears_on_budgets(settings: Settings) -> tuple[object, ...]:
+    """What may make a budget one that cannot be kept; a reload of anything else is not refused for it."""
+    return (settings.budgets, settings.carbon, settings.attribution.idle_watts)
 
 
 def run(load: Callable[[], Settings], *, ready: Callable[[str], None] | None = None) -> int:

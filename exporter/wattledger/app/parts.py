@@ -123,13 +123,14 @@ def build_sampler(
     workloads = build_workloads(settings, clock) if workloads is None else workloads
     grid = build_grid_for(settings, clock, in_memory=in_memory) if grid is None else grid
     names = build_names(settings, clock, workloads)
+    sensors = build_sensors(settings, clock) if sensors is None else sensors
     folder = None if in_memory else settings.storage.path
     ledger = build_ledger(settings, clock, settings.paths.boot_id(), folder, named=names is not None)
-    ledger.open()
+    ledger.open()  # the last that can fail: nobody would give back the directory
     if names is not None:
         names.start()
     return Sampler(
-        sensors=build_sensors(settings, clock) if sensors is None else sensors,
+        sensors=sensors,
         workloads=workloads,
         ledger=ledger,
         policy=build_policy(settings, grid),

@@ -72,6 +72,12 @@ def build_pue(settings: CarbonSettings) -> Ratio:
     return Weekly(settings.pue_schedule, settings.pue, time_zone(settings.timezone, "carbon.timezone"))
 
 
+def lowest_pue(settings: CarbonSettings) -> float:
+    """The lowest PUE there ever is; raises SettingsError."""
+    pue = build_pue(settings)
+    return min(pue.values) if isinstance(pue, Weekly) else settings.pue
+
+
 class _Builder:
     """Makes the sources of all roles, and remembers those that have to be refreshed."""
 

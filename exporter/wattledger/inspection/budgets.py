@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..app.agent import STEADY
 from ..carbon.budgets.feasibility import Idle, infeasible
 from ..carbon.budgets.period import period_at
+from ..carbon.build import lowest_pue
 from ..carbon.embodied import rate_g_per_s
 from ..carbon.offline.choice import offline_source
 from ..exposition import amounts
@@ -36,7 +37,7 @@ def refusals(settings: Settings, now_ns: int) -> tuple[str, ...]:
     idle = Idle(
         power_w=sum(floors_w.values()),
         grams_per_kwh=offline_source(carbon.intensity, carbon.timezone).at(now_ns).grams_per_kwh,
-        pue=carbon.pue,
+        pue=lowest_pue(carbon),
         embodied_g_per_s=rate_g_per_s(carbon.embodied) or 0.0,
     )
     reasons = (infeasible(budget, idle, now_ns) for budget in settings.budgets)
