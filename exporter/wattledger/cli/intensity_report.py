@@ -85,7 +85,7 @@ def as_text(report: Report, width: int) -> str:
     lines += [line for failure in failed for line in _beside(failure, width)]
     if not report.has_forecast:
         why = "no forecast while that lasts" if failed else what_to_configure(report.feeds)
-        return "\n".join([*lines, "", *wrap(why, max(width, 40))]) + "\n"
+        return "\n".join([*lines, "", *wrap(why, max(width, 40), break_on_hyphens=False)]) + "\n"
     lines += ["", *_forecast(report.hours, report.unit, width)]
     if report.outlook is not None and report.outlook.windows:
         lines += ["", *_windows(report.outlook, report.now_ns, width)]
