@@ -458,6 +458,23 @@ def test_the_page_says_that_a_fallback_stands_in_and_why() -> None:
     assert text.endswith("\n\nno forecast while that lasts\n")
 
 
+def test_a_source_that_does_not_steer_is_not_why_there_is_no_forecast() -> None:
+    """The market-based price fails, and the books have one number: its failure is told, and what to set."""
+    failing = FeedHealth(
+        role="market",
+        provider="energy-charts",
+        up=False,
+        last_success_ns=0,
+        errors={},
+        error="nobody answers",
+    )
+    books = Static(replace(world_average(), provider="static", fallback=False))
+    with grid_of(books, ManualClock(now_ns=0), feeds=(failing,)) as grid:
+        text = as_text(look(grid), 80)
+    assert "energy-charts (market) failed: nobody answers\n" in text
+    assert "no forecast: the source that steers has no known course" in text
+
+
 def test_with_nothing_configured_the_page_says_what_to_do() -> None:
     """The world average is shown as what it is."""
     with grid_of(Static(world_average()), ManualClock(now_ns=0)) as grid:

@@ -53,9 +53,16 @@ def failures(feeds: Sequence[FeedHealth]) -> list[str]:
     ]
 
 
+def steering(feeds: Sequence[FeedHealth]) -> list[FeedHealth]:
+    """Those that the forecast comes from: of the signal where there is one, else of what is booked."""
+    return [feed for feed in feeds if feed.role == "signal"] or [
+        feed for feed in feeds if feed.role == "intensity"
+    ]
+
+
 def what_to_configure(feeds: Sequence[FeedHealth]) -> str:
     """Why there is no forecast, and what would give one."""
-    failed = failures(feeds)
+    failed = failures(steering(feeds))
     if failed:
         return "no forecast: " + "; ".join(failed)
     providers = ["schedule", "file", *(name for name, facts in PROVIDERS.items() if facts.forecast)]

@@ -15,7 +15,7 @@ from ..exposition.amounts import NOTHING
 from ..model import FeedHealth, Intensity, Outlook, Window
 from . import grid_words
 from .grid_json import feed_json, outlook_json
-from .grid_source import Grid, failures, what_to_configure
+from .grid_source import Grid, failures, steering, what_to_configure
 from .text_table import columns, printable
 
 _BAR_WIDTH = 40
@@ -81,9 +81,9 @@ def as_text(report: Report, width: int) -> str:
         lines += _source("steering by", report.steers, report.unit, report, width)
     if report.outlook is not None:
         lines.append(f"signal       {report.outlook.state}")
-    failed = failures(report.feeds)
-    lines += [line for failure in failed for line in _beside(failure, width)]
+    lines += [line for failure in failures(report.feeds) for line in _beside(failure, width)]
     if not report.has_forecast:
+        failed = failures(steering(report.feeds))  # said above already
         why = "no forecast while that lasts" if failed else what_to_configure(report.feeds)
         return "\n".join([*lines, "", *wrap(why, max(width, 40), break_on_hyphens=False)]) + "\n"
     lines += ["", *_forecast(report.hours, report.unit, width)]
