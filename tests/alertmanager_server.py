@@ -4,24 +4,28 @@
         ...
         webhook.wait_for(lambda alert: alert["labels"]["alertname"] == "X", timeout_s=60)
 
-Mark such a test with `@needs_alertmanager`.
+Mark such a test with `@needs_alertmanager`: it is skipped, with the reason, where there is none on PATH.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from tests.agent_process import REPOSITORY
 from tests.ports import free_port
 
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
@@ -31,12 +35,14 @@ needs_alertmanager = pytest.mark.skipif(
     PROGRAM is None, reason="no prometheus-alertmanager on PATH (apt-get install prometheus-alertmanager)"
 )
 
+Alert = dict[str, Any]
+
 
 class Webhook:
     """Takes notifications; `alerts` are all alerts of all of them, in order of arrival."""
 
     def __init__(self) -> None:
-        self.alerts: list[dict[str, Any]] = []
+        self.alerts: list[Alert] = []
         self._arrived = threading.Condition()
         webhook = self
 
@@ -63,7 +69,7 @@ class Webhook:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait_for(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float) -> dict[str, Any] | None:
+    def wait_for(self, wanted: Callable[[Alert], bool], timeout_s: float) -> Alert | None:
         """The first alert of that kind; None when the time is over."""
         deadline = time.monotonic() + timeout_s
         with self._arrived:
@@ -77,21 +83,35 @@ class Webhook:
                 self._arrived.wait(left_s)
 
 
-class Alertmanager:
-    """One Alertmanager that sends every alert to a webhook at once; ended, by its own process id, on exit."""
+def documented_config() -> dict[str, Any]:
+    """The configuration that docs/alerts.md gives."""
+    text = (REPOSITORY / "docs/alerts.md").read_text()
+    (found,) = re.findall(r"^```yaml\n(# alertmanager\.yml\n.*?)^```", text, re.MULTILINE | re.DOTALL)
+    config: dict[str, Any] = yaml.safe_load(found)
+    return config
 
-    def __init__(self, folder: Path, webhook_url: str) -> None:
+
+class Alertmanager:
+    """One Alertmanager with the documented configuration; ended, by its own process id, on exit.
+
+    Two things differ: every receiver is the webhook, and every route waits but `wait` for more to tell.
+    """
+
+    def __init__(self, folder: Path, webhook_url: str, *, wait: str = "0s") -> None:
         self._folder = folder / "alertmanager"
-        self._webhook_url = webhook_url
+        config = documented_config()
+        for receiver in config["receivers"]:
+            receiver["webhook_configs"] = [{"url": webhook_url}]
+        for route in (config["route"], *config["route"]["routes"]):
+            route["group_wait"] = wait
+        self._config = config
         self._process: subprocess.Popen[bytes] | None = None
         self.address = ""
 
     def __enter__(self) -> Alertmanager:
         self._folder.mkdir()
         config = self._folder / "alertmanager.yml"
-        route = {"receiver": "webhook", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s"}
-        receiver = {"name": "webhook", "webhook_configs": [{"url": self._webhook_url}]}
-        config.write_text(json.dumps({"route": route, "receivers": [receiver]}))
+        config.write_text(json.dumps(self._config))  # JSON is YAML
         self.address = f"127.0.0.1:{free_port()}"
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
@@ -102,22 +122,36 @@ class Alertmanager:
                     f"--web.listen-address={self.address}",
                     "--cluster.listen-address=",
                 ],
+                env=os.environ | {"GOMAXPROCS": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self._wait_ready()
+        try:
+            self._wait_ready()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        process = self._process
+        process, self._process = self._process, None
         if process is not None:
             process.terminate()
             process.wait(20)
 
+    def post(self, alerts: Sequence[Mapping[str, str]]) -> None:
+        """Let alerts with these labels fire, as Prometheus would; raises OSError when they are refused."""
+        body = json.dumps([{"labels": dict(labels)} for labels in alerts]).encode()
+        request = urllib.request.Request(
+            f"http://{self.address}/api/v2/alerts", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
             try:
                 with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=5):
                     return
