@@ -6,6 +6,7 @@ import copy
 import functools
 import importlib.util
 import json
+import re
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -92,6 +93,16 @@ def agent(documents: list[dict[str, Any]]) -> dict[str, Any]:
     """The agent's pod specification."""
     spec: dict[str, Any] = one(documents, "DaemonSet")["spec"]["template"]["spec"]
     return spec
+
+
+def environment_of(container: dict[str, Any]) -> dict[str, str]:
+    """What a process in the container finds, with the references to the node's name and address filled in."""
+    known = {"NODE_NAME": "node-7", "HOST_IP": "10.0.0.7"}
+    return {
+        entry["name"]: re.sub(r"\$\((\w+)\)", lambda name: known[name[1]], entry["value"])
+        for entry in container["env"]
+        if "value" in entry
+    }
 
 
 @functools.cache

@@ -104,16 +104,28 @@ def _by_command(helm: str, values: Mapping[str, Any], kube_version: str) -> str:
     return done.stdout
 
 
+def notes(values: Mapping[str, Any]) -> str:
+    """What Helm says after an installation; raises RenderError, also without the library."""
+    if importlib.util.find_spec("helm_python") is None:
+        raise RenderError("the Python package helm-python-sdk is not installed")
+    (text,) = (text for path, text in _files(values).items() if path.endswith("/NOTES.txt"))
+    return text
+
+
 def _by_library(values: Mapping[str, Any]) -> list[str]:
+    return [text for path, text in _files(values).items() if path.endswith(".yaml")]
+
+
+def _files(values: Mapping[str, Any]) -> Mapping[str, str]:
     import helm_python  # noqa: PLC0415 - not needed where there is a helm
 
     try:
         with helm_python.Chart.load(CHART) as chart:
             chart.validate_schema(dict(values))
-            files = chart.render(dict(values), name="wattledger", namespace="wattledger")
+            files: Mapping[str, str] = chart.render(dict(values), name="wattledger", namespace="wattledger")
     except helm_python.HelmError as error:
         raise RenderError(str(error)) from error
-    return [text for path, text in files.items() if path.endswith(".yaml")]
+    return files
 
 
 def _is_hook(document: Mapping[str, Any]) -> bool:

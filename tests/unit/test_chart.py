@@ -17,6 +17,7 @@ from tests.helm_chart import (
     CHART,
     VALUE_SETS,
     agent,
+    environment_of,
     needs_helm,
     of_kind,
     one,
@@ -33,6 +34,7 @@ from wattledger.cli.load import load_settings
 from wattledger.settings import Settings
 
 KUBERNETES = ("1.25", "1.29", "1.33", "1.36", "1.37")
+BEFORE_RECURSIVE_READ_ONLY = ("1.25", "1.29")
 MANIFESTS = tuple(renderer.VARIANTS)
 NATIVE = re.compile(r"v1|apps/v1|(rbac\.authorization|networking)\.k8s\.io/v1")
 
@@ -50,15 +52,10 @@ def settings_in(documents: list[dict[str, Any]], folder: Path) -> Settings:
     for mount in container["volumeMounts"]:
         if mount["mountPath"].startswith("/host/"):
             Path(f"{folder}{mount['mountPath']}").mkdir(parents=True)
-    word, *flags = [
-        arg.replace("/etc/wattledger/config/", f"{folder}/").replace("=/host/", f"={folder}/host/")
-        for arg in container["args"]
-    ]
-    known = {"NODE_NAME": "node-7", "HOST_IP": "10.0.0.7"}
+    word, *flags = container["args"]
     environ = {
-        entry["name"]: re.sub(r"\$\((\w+)\)", lambda name: known[name[1]], entry["value"])
-        for entry in container["env"]
-        if "value" in entry
+        name: re.sub(r"^/host/", f"{folder}/host/", value).replace("/etc/wattledger/config/", f"{folder}/")
+        for name, value in environment_of(container).items()
     }
     command = wattledger.commands[word]
     return load_settings(given(command.make_context(word, flags).params), environ)
@@ -75,8 +72,11 @@ def test_there_are_value_sets_enough() -> None:
 def test_valid_for_kubernetes(name: str, version: str) -> None:
     """Every object passes the strict schema of old and new versions: no unknown field, no wrong type."""
     kubernetes_validate = pytest.importorskip("kubernetes_validate")
+    values = value_set(name)
+    if version in BEFORE_RECURSIVE_READ_ONLY:  # the library renders for one version, whatever is asked
+        values["recursiveReadOnly"] = "Disabled"
     checked = 0
-    for document in render(name):
+    for document in render(values):
         if NATIVE.fullmatch(document["apiVersion"]):
             kubernetes_validate.validate(document, version, strict=True)
             checked += 1
@@ -204,8 +204,25 @@ def test_names_from_files_of_the_host() -> None:
     }
     assert mounts({"hostNames": {"wholeRoot": True}}) == {"/host/root": "/"}
     assert mounts({"hostNames": {"enabled": False}}) == {}
-    assert "--no-names" in agent(render({"hostNames": {"enabled": False}}))["containers"][0]["args"]
-    assert "--no-names" not in agent(render())["containers"][0]["args"]
+    without = agent(render({"hostNames": {"enabled": False}}))["containers"][0]
+    assert environment_of(without)["WATTLEDGER_NAMES"] == "false"
+    assert "WATTLEDGER_NAMES" not in environment_of(agent(render())["containers"][0])
+
+
+def test_a_look_around_in_the_pod_sees_what_the_agent_sees() -> None:
+    """`wattledger check`, run in the container without a flag, has the agent's paths, settings and state."""
+    container = agent(render("web-config"))["containers"][0]
+    assert container["args"] == ["run"]
+    found = environment_of(container)
+    assert {name.removeprefix("WATTLEDGER_"): value for name, value in found.items()} == {
+        "CONFIG_FILE": "/etc/wattledger/config/wattledger.yaml",
+        "PATH_PROCFS": "/host/proc",
+        "PATH_SYSFS": "/host/sys",
+        "PATH_ROOTFS": "/host/root",
+        "STORAGE_PATH": "/var/lib/wattledger",
+        "WEB_LISTEN_ADDRESS": ":19190",
+        "WEB_CONFIG_FILE": "/etc/wattledger/web/web-config.yml",
+    }
 
 
 def test_state_outlives_the_pod() -> None:
@@ -214,8 +231,8 @@ def test_state_outlives_the_pod() -> None:
     def state(values: dict[str, Any]) -> Any:
         spec = agent(render(values))
         volumes = [v for v in spec["volumes"] if v["name"] == "state"]
-        has_flag = "--storage.path=/var/lib/wattledger" in spec["containers"][0]["args"]
-        assert has_flag == bool(volumes)
+        path = environment_of(spec["containers"][0]).get("WATTLEDGER_STORAGE_PATH")
+        assert path == ("/var/lib/wattledger" if volumes else None)
         return volumes
 
     assert state({}) == [
@@ -284,6 +301,9 @@ def test_network_policy() -> None:
         ({"kubelet": {"url": "http://x"}}, "/kubelet/url"),
         ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "scraped twice"),
         ({"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}, "needs service.enabled"),
+        ({"webConfig": {"secretName": "web"}, "demo": {"enabled": True}}, "webConfig is for the agents"),
+        ({"webConfig": {"secret": "web"}}, "'secret' not allowed"),
+        ({"recursiveReadOnly": "yes"}, "/recursiveReadOnly"),
     ],
 )
 def test_refused(values: dict[str, Any], said: str) -> None:

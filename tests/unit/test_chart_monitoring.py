@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from tests.command_line import REPOSITORY
-from tests.helm_chart import CHART, VALUE_SETS, needs_helm, of_kind, one, operator_schema, render
+from tests.helm_chart import CHART, VALUE_SETS, needs_helm, of_kind, one, operator_schema, render, value_set
 from tests.promtool import needs_promtool, promtool
 
 CUSTOM = "monitoring.coreos.com/"
@@ -65,7 +66,9 @@ def test_custom_resources_have_only_known_fields(name: str) -> None:
             assert set(document["spec"]) <= SPEC_FIELDS[document["kind"]]
 
 
-@pytest.mark.parametrize("name", [name for name in VALUE_SETS if name in {"operator", "pod-monitor", "demo"}])
+@pytest.mark.parametrize(
+    "name", [name for name in VALUE_SETS if name in {"operator", "pod-monitor", "demo", "web-config"}]
+)
 def test_custom_resources_pass_the_operators_schema(name: str) -> None:
     """The operator's own definitions accept them, with no unknown field at any depth."""
     jsonschema = pytest.importorskip("jsonschema")
@@ -110,6 +113,45 @@ def test_a_pod_monitor_finds_the_pods() -> None:
     endpoint = monitor["spec"]["podMetricsEndpoints"][0]
     assert endpoint["port"] in {port["name"] for port in template["spec"]["containers"][0]["ports"]}
     assert monitor["metadata"]["namespace"] == "monitoring"
+
+
+def test_agents_with_tls_and_a_password_are_asked_so() -> None:
+    """By HTTPS, with the password and the authority that the values name; otherwise neither is there."""
+    endpoint = one(render("web-config"), "ServiceMonitor")["spec"]["endpoints"][0]
+    assert endpoint["scheme"] == "https"
+    assert endpoint["tlsConfig"]["serverName"] == "wattledger"
+    assert endpoint["basicAuth"]["password"] == {"name": "wattledger-scrape", "key": "password"}
+    plain = {"webConfig": {"secretName": "web", "tls": False}, "podMonitor": {"enabled": True}}
+    for values, kind, endpoints in (
+        (value_set("operator"), "ServiceMonitor", "endpoints"),
+        (plain, "PodMonitor", "podMetricsEndpoints"),
+    ):
+        endpoint = one(render(values), kind)["spec"][endpoints][0]
+        assert endpoint.keys().isdisjoint({"scheme", "tlsConfig", "basicAuth"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"), [("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")]
+)
+def test_alerts_know_the_agents_by_their_job(kind: str, key: str) -> None:
+    """Whatever the chart is called, the job is one that the alert on agents that are down looks at."""
+    (rule,) = [a for a in alerts_of("operator") if a["alert"] == "WattledgerAgentDown"]
+    job = re.compile(re.findall(r'job=~"(.+?)"', rule["expr"])[0])
+    enabled = {kind[0].lower() + kind[1:]: {"enabled": True}}
+    for name in ("", "our-wattledger", "energy"):
+        documents = render({**enabled, "nameOverride": name})
+        spec = one(documents, kind)["spec"]
+        found = one(documents, "DaemonSet")["spec"]["template"]["metadata"]["labels"][spec["jobLabel"]]
+        for relabeling in spec[key][0]["relabelings"]:
+            if relabeling["targetLabel"] == "job":
+                found = relabeling["replacement"]
+        assert job.fullmatch(found)
+
+
+def test_metrics_are_asked_where_the_settings_serve_them() -> None:
+    """A path of the operator's own is that of the monitor too."""
+    values = {"config": {"web": {"telemetry_path": "/power"}}, "serviceMonitor": {"enabled": True}}
+    assert one(render(values), "ServiceMonitor")["spec"]["endpoints"][0]["path"] == "/power"
 
 
 def test_simulated_nodes_are_found_by_discovery() -> None:

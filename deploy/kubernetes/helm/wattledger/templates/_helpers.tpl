@@ -63,16 +63,46 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toYaml $config }}
 {{- end }}
 
+{{/* Whether the agents serve under a file with TLS, passwords or limits. */}}
+{{- define "wattledger.secured" -}}
+{{- if .Values.webConfig.secretName }}
+{{- if .Values.demo.enabled }}
+{{- fail "webConfig is for the agents; simulated nodes are served without TLS and passwords" }}
+{{- end }}true
+{{- end }}
+{{- end }}
+
+{{/* Whether it is HTTPS that they serve. */}}
+{{- define "wattledger.tls" -}}
+{{- if and (include "wattledger.secured" .) .Values.webConfig.tls }}true{{ end }}
+{{- end }}
+
 {{/* An endpoint of a ServiceMonitor or PodMonitor, without its port. */}}
 {{- define "wattledger.endpoint" -}}
-path: /metrics
-interval: {{ .interval }}
-scrapeTimeout: {{ .scrapeTimeout }}
-{{- with .relabelings }}
+path: {{ dig "web" "telemetry_path" "/metrics" .root.Values.config }}
+{{- if include "wattledger.tls" .root }}
+scheme: https
+{{- end }}
+{{- with .monitor.tlsConfig }}
+tlsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .monitor.basicAuth }}
+basicAuth:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+interval: {{ .monitor.interval }}
+scrapeTimeout: {{ .monitor.scrapeTimeout }}
+{{- $relabelings := .monitor.relabelings }}
+{{- /* Alerts know agents by a job with `wattledger` in its name. */}}
+{{- if not (contains "wattledger" (include "wattledger.name" .root)) }}
+{{- $relabelings = append $relabelings (dict "targetLabel" "job" "replacement" "wattledger") }}
+{{- end }}
+{{- with $relabelings }}
 relabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .metricRelabelings }}
+{{- with .monitor.metricRelabelings }}
 metricRelabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -102,9 +132,20 @@ ports:
     containerPort: {{ .Values.port }}
     protocol: TCP
 livenessProbe:
-  httpGet: {path: /-/healthy, port: metrics}
+  {{- include "wattledger.probe" (dict "root" . "path" "/-/healthy") | nindent 2 }}
   {{- toYaml .Values.livenessProbe | nindent 2 }}
 readinessProbe:
-  httpGet: {path: /-/ready, port: metrics}
+  {{- include "wattledger.probe" (dict "root" . "path" "/-/ready") | nindent 2 }}
   {{- toYaml .Values.readinessProbe | nindent 2 }}
+{{- end }}
+
+{{/* What a probe does: it holds no password and no certificate, so that where one is needed it connects only. */}}
+{{- define "wattledger.probe" -}}
+{{- if and (include "wattledger.secured" .root) .root.Values.webConfig.authentication -}}
+tcpSocket: {port: metrics}
+{{- else if include "wattledger.tls" .root -}}
+httpGet: {path: {{ .path }}, port: metrics, scheme: HTTPS}
+{{- else -}}
+httpGet: {path: {{ .path }}, port: metrics}
+{{- end }}
 {{- end }}
