@@ -31,6 +31,8 @@ PLATFORMS = {"amd64": "x86_64", "arm64": "aarch64"}
 MANYLINUX = ("manylinux_2_17", "manylinux2014", "manylinux_2_28")
 HOME = "opt/wattledger"
 SITE = f"{HOME}/lib/site-packages"
+MAINTAINER = "The Wattledger authors <maintainers@wattledger.invalid>"
+"""Who has no address for it; whoever hands the package out gives `--maintainer`."""
 SHELLS = {
     "bash": "usr/share/bash-completion/completions/wattledger",
     "zsh": "usr/share/zsh/vendor-completions/_wattledger",
@@ -51,8 +53,8 @@ def main() -> int:
         tree = Path(folder, "tree")
         epoch = source_date()
         lay_out(tree, chosen.architecture, chosen.wheels, epoch)
-        add_changelog(tree, version, epoch)
-        add_control(tree, version, chosen.architecture)
+        add_changelog(tree, version, chosen.maintainer, epoch)
+        add_control(tree, version, chosen.maintainer, chosen.architecture)
         settle(tree, epoch)
         target = chosen.output / f"wattledger_{version}_{chosen.architecture}.deb"
         # Of several threads the compressed stream would depend on how many there are.
@@ -76,10 +78,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=REPOSITORY / "dist", help="where the package goes")
     parser.add_argument("--version", help="the version of the source by default")
     parser.add_argument("--revision", default="1", help="the Debian revision (default: 1)")
+    parser.add_argument(
+        "--maintainer", type=_maintainer, default=MAINTAINER, help="whom to ask about it: NAME <ADDRESS>"
+    )
     parser.add_argument("--architecture", choices=PLATFORMS, default=_native())
     parser.add_argument("--wheels", type=Path, default=REPOSITORY / ".cache/wheels", help="kept downloads")
     parser.add_argument("--lock", action="store_true", help="write the list of wheels with hashes anew")
     return parser.parse_args()
+
+
+def _maintainer(text: str) -> str:
+    """One line of a name and an address, as Debian's policy has it."""
+    if re.fullmatch(r"[^<>@\n]*[^<>@\s] <[^<>\s]+@[^<>\s]+>", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME <ADDRESS>")
+    return text
 
 
 def _native() -> str:
@@ -207,22 +219,23 @@ def add_pages(tree: Path, environment: Path, epoch: int) -> None:
             _write(tree / place, done.stdout)
 
 
-def add_changelog(tree: Path, version: str, epoch: int) -> None:
+def add_changelog(tree: Path, version: str, maintainer: str, epoch: int) -> None:
     """The one entry Debian asks for, which points to ours."""
     date = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime(epoch))
     entry = f"wattledger ({version}) stable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n"
-    entry += f" -- The Wattledger authors <maintainers@wattledger.invalid>  {date}\n"
+    entry += f" -- {maintainer}  {date}\n"
     documents = tree / "usr/share/doc/wattledger"
     _compress(entry.encode(), documents / "changelog.Debian.gz")
     _compress((REPOSITORY / "CHANGELOG.md").read_bytes(), documents / "CHANGELOG.md.gz")
 
 
-def add_control(tree: Path, version: str, architecture: str) -> None:
+def add_control(tree: Path, version: str, maintainer: str, architecture: str) -> None:
     """The folder DEBIAN: what the package is, its scripts, and the sums of its files."""
     files = [path for path in _paths(tree) if path.is_file() and not path.is_symlink()]
     major, minor = PYTHONS[-1].split(".")
     values = {
         "VERSION": version,
+        "MAINTAINER": maintainer,
         "ARCHITECTURE": architecture,
         "INSTALLED_SIZE": str(sum(path.stat().st_size for path in files) // 1024 + 1),
         "FIRST_PYTHON": f"{PYTHONS[0]}~",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.helm_chart import agent, needs_helm, render, renderer
+from tests.command_line import REPOSITORY
+from tests.helm_chart import agent, needs_helm, one, render, renderer, value_set
 
 pytestmark = needs_helm
 
@@ -57,6 +60,18 @@ def test_probes_go_by_the_web_config(web: dict, liveness: dict, readiness: dict)
     times = {"periodSeconds", "timeoutSeconds", "failureThreshold"}
     assert {k: v for k, v in container["livenessProbe"].items() if k not in times} == liveness
     assert {k: v for k, v in container["readinessProbe"].items() if k not in times} == readiness
+
+
+def test_the_page_shows_values_that_work() -> None:
+    """Every block of values on the page is accepted, and that of TLS is the value set of the chart."""
+    page = (REPOSITORY / "docs/kubernetes.md").read_text()
+    blocks = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)]
+    assert len(blocks) >= 6
+    for block in blocks:
+        assert agent(render(block))
+    assert value_set("web-config") in blocks
+    (policy,) = [block["networkPolicy"] for block in blocks if "networkPolicy" in block]
+    assert one(render({"networkPolicy": policy}), "NetworkPolicy")["spec"]["egress"] == policy["egress"]
 
 
 def test_the_web_config_is_a_whole_secret() -> None:

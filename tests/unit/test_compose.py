@@ -22,6 +22,7 @@ from wattledger.cli.group import wattledger
 from wattledger.cli.load import load_settings
 
 FOLDER = REPOSITORY / "deploy/compose"
+SETTINGS = FOLDER / "wattledger/wattledger.yaml"
 PROVISIONING = REPOSITORY / "grafana/provisioning"
 COMPOSE_GO = "github.com/compose-spec/compose-go/v2@v2.9.0"
 """The reference implementation of the Compose specification, which carries its schema."""
@@ -100,7 +101,8 @@ def test_confined(name: str) -> None:
     found = service(name)
     assert found["cap_drop"] == ["ALL"]
     assert found["read_only"] is True
-    assert found["security_opt"] == ["no-new-privileges:true"]
+    own_label = ["label=disable"] if name == "wattledger" else []
+    assert found["security_opt"] == ["no-new-privileges:true", *own_label]
     assert not {"privileged", "cap_add", "devices"} & set(found)
 
 
@@ -120,7 +122,8 @@ def test_what_is_mounted(name: str) -> None:
     for target, (source, options) in mounts(name).items():
         if source.startswith("."):
             assert (FOLDER / source).exists(), source
-            assert options == "ro", target
+            # Relabelled where SELinux asks for it; the agent is not confined by it.
+            assert options == ("ro" if name == "wattledger" else "ro,z"), target
         elif source.startswith("/"):
             assert options.split(",")[0] == "ro", target
         else:
@@ -132,12 +135,30 @@ def test_the_agents_flags_and_settings() -> None:
     for name in ("wattledger", "demo"):
         word, *flags = service(name)["command"]
         wattledger.commands[word].make_context(word, flags)
-    assert load_settings({"config.file": str(FOLDER / "wattledger.yaml")}, {}).carbon.pue == 1.0
+    given = service("wattledger")["environment"]
+    mounted = mounts("wattledger")
+    assert given["WATTLEDGER_CONFIG_FILE"] == "/etc/wattledger/wattledger.yaml"
+    assert (FOLDER / mounted["/etc/wattledger"][0] / "wattledger.yaml") == SETTINGS
+    inside = {name: value for name, value in given.items() if name.startswith("WATTLEDGER_PATH_")}
+    assert {*inside.values(), given["WATTLEDGER_STORAGE_PATH"], "/etc/wattledger"} == set(mounted)
+    here = {name: mounted[value][0] for name, value in inside.items()}  # as on this host
+    settings = load_settings({}, {**given, **here, "WATTLEDGER_CONFIG_FILE": str(SETTINGS)})
+    assert settings.carbon.pue == 1.0
+    assert (settings.paths.procfs, settings.paths.rootfs) == ("/proc", "/")
+
+
+def test_keys_of_providers_are_taken_from_outside() -> None:
+    """For each role that can have one, and empty where none is given."""
+    passed = {name: text for name, text in service("wattledger")["environment"].items() if "KEY" in name}
+    assert passed == {
+        f"WATTLEDGER_CARBON_{role}_KEY": f"${{WATTLEDGER_CARBON_{role}_KEY:-}}"
+        for role in ("INTENSITY", "MARKET", "SIGNAL")
+    }
 
 
 def test_the_commented_intensity_works(tmp_path: Path) -> None:
     """Taking the comment sign away from the intensity gives settings that are accepted."""
-    text = (FOLDER / "wattledger.yaml").read_text()
+    text = (SETTINGS).read_text()
     file = tmp_path / "wattledger.yaml"
     file.write_text(text.replace("  # intensity:", "  intensity:"))
     settings = load_settings({"config.file": str(file)}, {})
@@ -184,5 +205,5 @@ def test_grafana_is_provisioned() -> None:
     url = service("grafana")["environment"]["PROMETHEUS_URL"]
     assert url == "http://prometheus:9090"
     provider = yaml.safe_load((PROVISIONING / "dashboards/wattledger.yaml").read_text())["providers"][0]
-    assert mounts("grafana")[provider["options"]["path"]] == ("../../grafana/dashboards", "ro")
-    assert mounts("grafana")["/etc/grafana/provisioning"] == ("../../grafana/provisioning", "ro")
+    assert mounts("grafana")[provider["options"]["path"]] == ("../../grafana/dashboards", "ro,z")
+    assert mounts("grafana")["/etc/grafana/provisioning"] == ("../../grafana/provisioning", "ro,z")

@@ -21,6 +21,7 @@ from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 
 from tests.agent_process import REPOSITORY
+from wattledger import __version__
 from wattledger.cli.group import wattledger
 from wattledger.cli.manual import pages
 from wattledger.cli.options import options
@@ -135,6 +136,35 @@ def test_the_debian_package_locks_what_the_project_needs():
     wanted = [Requirement(text) for text in project["dependencies"]]
     assert {requirement.name.lower() for requirement in wanted} <= locked.keys()
     assert not [each.name for each in wanted if locked[each.name.lower()] not in each.specifier]
+
+
+def test_every_image_that_is_named_is_of_this_version():
+    """In pages, manifests, the chart and the compose file: a release that forgets one fails here."""
+    places = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("deploy/**/*")]
+    named = {
+        path: set(re.findall(r"ghcr\.io/wattledger/wattledger:(\d[\w.]*)", path.read_text()))
+        for path in places
+        if path.suffix in {".md", ".yaml"}
+    }
+    found = {path.name: versions for path, versions in named.items() if versions}
+    assert {"containers.md", "compose.yaml", "Chart.yaml", "wattledger.yaml"} <= found.keys()
+    assert set().union(*found.values()) == {__version__}
+
+
+def test_dev_fetches_every_package_that_a_test_asks_for():
+    """What tests say is missing, `./dev test` installs or names."""
+    table = re.search(
+        r"^test_tools\(\) \{.*?<<'END'\n(.*?)^END$", (REPOSITORY / "dev").read_text(), re.M | re.S
+    )
+    assert table is not None
+    fetched = {line.split()[1] for line in table[1].splitlines()}
+    asked = {
+        package
+        for path in (REPOSITORY / "tests").rglob("*.py")
+        for package in re.findall(r"\(apt-get install ([a-z0-9-]+)\)", path.read_text())
+    }
+    assert len(asked) >= 8
+    assert asked <= fetched
 
 
 def test_every_command_has_a_page_and_every_page_a_command():

@@ -127,6 +127,13 @@ def test_ambient_capabilities_are_within_the_bounds(path):
     assert set(ambient) <= set(bounds)
 
 
+def test_the_boards_are_there_before_the_agent():
+    """systemd looks up a device class when the service starts, and NVIDIA's daemon loads the driver."""
+    unit = settings(UNITS / "wattledger.service.d/gpu.conf")
+    assert unit["After"] == ["nvidia-persistenced.service"]
+    assert unit["DevicePolicy"] == ["closed"]
+
+
 def drop_in_of(fix: str, folder: Path) -> Path:
     """The drop-in that the commands of a finding write, made by running the part that prints it."""
     printf = re.search(r"^printf .*?(?=\n? *\| sudo tee)", fix, re.M | re.S)
