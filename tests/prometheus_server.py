@@ -101,6 +101,7 @@ class PrometheusServer:
         data: Path | None = None,
         retention: str = "10y",
         alertmanagers: Sequence[str] = (),
+        processors: int = 1,
     ) -> None:
         self._folder = folder
         self._config = {
@@ -111,6 +112,7 @@ class PrometheusServer:
         }
         self._data = data or folder / "prometheus-data"
         self._retention = retention
+        self._processors = processors
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -152,7 +154,7 @@ class PrometheusServer:
                         "--log.level=warn",
                     ],
                     cwd=self._folder,
-                    env=os.environ | {"GOMAXPROCS": "1"},
+                    env=os.environ | {"GOMAXPROCS": str(self._processors)},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
