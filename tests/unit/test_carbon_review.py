@@ -151,7 +151,7 @@ def test_the_series_limit_holds_with_embodied_emissions_too():
 
 
 def test_a_time_zone_database_that_vanishes_does_not_end_the_sampler(monkeypatch, tmp_path):
-    """A package upgrade replaces its files under the agent, right when a period ends: midnight is 18:15 UTC."""
+    """A package upgrade replaces its files right when a period ends; midnight is 18:15 UTC."""
     budgets = (BudgetSettings(name="day", period="day", limit_g=9_000, timezone="Asia/Kathmandu"),)
     node = make(budgets=budgets)
     set_wall(node, "2026-03-10T17:15")
