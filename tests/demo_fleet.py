@@ -95,11 +95,20 @@ class Fleet:
             family, rule_group=f"{DEPLOY / 'wattledger.rules.yml'};{group}"
         )
 
-    def next_evaluation(self, group: str, after: float) -> float:
-        """When a group is evaluated first after a moment, as it is every minute; waits for its very first."""
+    def next_evaluations(self, groups: Sequence[str], lead_s: float) -> dict[str, float]:
+        """When groups are evaluated next, as each is once a minute, not earlier than after some seconds.
+
+        Waits for the very first evaluation of every group before it looks at the clock,
+        so that none of the moments lies in the past.
+        """
+        lasts = {group: self._evaluated(group) for group in groups}
+        after = time.time() + lead_s
+        return {group: last + MINUTE_S * ((after - last) // MINUTE_S + 1) for group, last in lasts.items()}
+
+    def _evaluated(self, group: str) -> float:
         while (last := self.last_evaluation(group)) <= 0:
             time.sleep(1)
-        return last + MINUTE_S * ((after - last) // MINUTE_S + 1)
+        return last
 
 
 def own_metrics(prometheus: PrometheusServer) -> Scrape:

@@ -107,7 +107,7 @@ def _measure(sensor: Nvidia, host: HostWorkloads, clock: SystemClock, ticks: int
     sensor.settle(START_S)
     zones = sensor.probe().zones
     meters, joined, idle, watch = Meters(), Boards(), IdleFloor(), _Stopwatch()
-    meters.follow(zones, choose_cover([(sensor.name, zones)]))
+    meters.follow(zones, choose_cover([(sensor.name, zones)]), lambda _: False)
     host.scan()
     worker = sensor.link.pid
     if worker is None or sensor.link.newest is None:

@@ -64,8 +64,7 @@ class Minute:
 def minutes(tmp_path_factory):
     """By group, for each is evaluated at its own second of the minute."""
     with running(tmp_path_factory.mktemp("fleet"), NODES, scrape_s=SCRAPE_S) as fleet:
-        since = time.time() + BEFORE_S
-        begins = {group: fleet.next_evaluation(group, since) for group in (NODE_GROUP, WORKLOAD_GROUP)}
+        begins = fleet.next_evaluations((NODE_GROUP, WORKLOAD_GROUP), BEFORE_S)
         readings = {}
         for moment in sorted(at for begin in begins.values() for at in (begin, begin + MINUTE_S)):
             wait_until(moment)
