@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,7 @@ class Meters:
         self._cover = Cover()
         self._envelope = Envelope()
         self._followed: frozenset[ZoneKey] = frozenset()
+        self._shown: tuple[Meter, ...] = ()
         self._held_ns = 0
 
     @property
@@ -86,8 +87,8 @@ class Meters:
         """Correct what the zones of these devices draw from now on."""
         self._calibrations = dict(calibrations)
 
-    def follow(self, zones: Iterable[Zone], cover: Cover) -> None:
-        """Take the zones of a fresh probe.
+    def follow(self, zones: Iterable[Zone], cover: Cover, lost: Callable[[Zone], bool]) -> None:
+        """Take the zones of a fresh probe; of others, only what is `lost` is still shown, as down.
 
         A zone that is gone or no longer counts loses its starting point, so that energy which another
         source covered meanwhile is not counted again when it returns. What it drew since its last value
@@ -112,6 +113,7 @@ class Meters:
                 self._meters[key] = Meter(zone)
         self._cover = cover
         self._followed = frozenset(present)
+        self._shown = tuple([m for key, m in self._meters.items() if key in present or lost(m.zone)])
 
     def take(self, readings: Iterable[Reading], suspended_ns: int) -> Intake:
         """Advance every meter by one reading and sum the steps per component."""
@@ -161,8 +163,8 @@ class Meters:
         return self._sum(steps, recovered, restarted, changes, now_ns)
 
     def rows(self) -> tuple[SensorRow, ...]:
-        """Every zone ever seen in this boot, in the order of appearance."""
-        return tuple([meter.row() for meter in self._meters.values()])
+        """The zones that are read, and those lost in this boot, in the order of appearance."""
+        return tuple([meter.row() for meter in self._shown])
 
     def _sum(
         self,
@@ -268,7 +270,7 @@ class Meters:
         }
 
     def load(self, saved: dict[str, Any], zones: Iterable[Zone]) -> None:
-        """Take up a dump; zones that no longer exist keep their totals and show as down."""
+        """Take up a dump, before the first `follow`; zones that no longer exist keep their totals."""
         self._envelope = Envelope(*saved["envelope"])
         present = {zone.key: zone for zone in zones}
         for (sensor, name, device), energy_uj, wraps, errors, dropped, state in saved["meters"]:

@@ -23,9 +23,8 @@ from .gpu.records import BoardUse
 from .ledger.book import Ledger
 from .meters import Intake, Meters
 from .model import EXITED, S_NS, Calibration, Component, Price, Usage, Workload, Zone
-from .sensing import Sensing
+from .sensing import Sensing, log_changes, log_cover
 from .sensors.base import Sensor
-from .sensors.cover import Cover
 from .settings import IdlePolicy
 from .snapshot import Health, Snapshot
 from .workloads.base import WorkloadSource
@@ -105,7 +104,8 @@ class Sampler:
             names.restore(ledger.counts)
         if policy.watch is not None:
             policy.watch.restore(ledger.counts)
-        self.reload: tuple[bool, int] = (True, 0)
+        self._stale: frozenset[str] = frozenset()
+        self._reloaded_wall_ns = clock.wall_ns()
 
     @property
     def meters(self) -> Meters:
@@ -122,6 +122,19 @@ class Sampler:
     def latest(self) -> Snapshot | None:
         """The newest published snapshot, None before the first tick."""
         return self._latest
+
+    @property
+    def reload(self) -> tuple[bool, int]:
+        """Whether the newest configuration is in force, and the wall time of the last load that worked."""
+        return not self._stale, self._reloaded_wall_ns
+
+    def note_reload(self, part: str, works: bool) -> None:
+        """Take down how a reload of one part of the configuration ended."""
+        if works:
+            self._stale -= {part}
+            self._reloaded_wall_ns = self._clock.wall_ns()
+        else:
+            self._stale |= {part}
 
     def configure(
         self, policy: Policy, sensors: Sequence[Sensor] | None, workloads: WorkloadSource | None
@@ -162,7 +175,7 @@ class Sampler:
             self._probe(began_ns)
         asleep_ns = suspended_ns(self._clock)
         intake = self._meters.take(self.sensing.read(), asleep_ns)
-        _log_changes(intake.changes)
+        log_changes(intake.changes)
         counted = self._meters.cover.counted
         if any(what in LOST_ZONE and zone.key in counted for zone, what in intake.changes):
             self.sensing.hurry()
@@ -204,8 +217,8 @@ class Sampler:
         if saved is not None:
             self._meters.load(saved, zones)
         if cover != self._meters.cover:
-            _log_cover(cover)
-        self._meters.follow(zones, cover)
+            log_cover(cover)
+        self._meters.follow(zones, cover, self.sensing.lost)
         self._ledger.idle.declare(_declared_idle(cover.components))
 
     def _join_boards(self, intake: Intake, uses: Sequence[BoardUse]) -> tuple[Board, ...]:
@@ -333,8 +346,8 @@ class Sampler:
                 series_limited=view.limited,
                 self_energy_uj=view.self_energy_uj,
                 checkpoint_errors=self._ledger.checkpoint_errors,
-                config_reload_ok=self.reload[0],
-                config_reload_wall_ns=self.reload[1],
+                config_reload_ok=not self._stale,
+                config_reload_wall_ns=self._reloaded_wall_ns,
                 name_sources=self._names.health() if self._names is not None else {},
                 feeds=watch.health() if watch else (),
                 journal_errors=view.journal_errors,
@@ -364,25 +377,3 @@ def _declared_idle(components: Mapping[Component, tuple[Zone, ...]]) -> dict[Com
         if len(known) == len(zones):
             declared[component] = sum(known)
     return declared
-
-
-def _log_cover(cover: Cover) -> None:
-    """Say once which meters count; a host with none is told what that means."""
-    counted = {
-        component: ",".join(f"{zone.sensor}:{zone.device}" for zone in zones)
-        for component, zones in (*cover.components.items(), ("node", cover.node))
-        if zones
-    }
-    if counted:
-        log.info("meters in use", extra=counted)
-    else:
-        log.warning("no meter found and no estimate enabled: no energy will be booked")
-
-
-def _log_changes(changes: Sequence[tuple[Zone, str]]) -> None:
-    for zone, what in changes:
-        log.log(
-            logging.INFO if what == "recovered" else logging.WARNING,
-            "sensor recovered" if what == "recovered" else "sensor reading lost",
-            extra={"sensor": zone.sensor, "zone": zone.name, "device": zone.device, "reason": what},
-        )

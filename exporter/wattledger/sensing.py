@@ -9,7 +9,7 @@ from typing import Any
 from .gpu.records import BoardUse, GpuUsageSource
 from .model import S_NS, Reading, Zone
 from .sensors.base import Closable, Deferred, Releasable, Sensor
-from .sensors.cover import Cover, choose_cover
+from .sensors.cover import Cover, ZoneKey, choose_cover
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class Sensing:
         self._guard = guard
         self._follow(sensors)
         self._active: list[Sensor] = []
+        self._offered: frozenset[ZoneKey] = frozenset()
         self._probed_ns: int | None = None
         self._hurried = False
         self._settled = False
@@ -78,9 +79,17 @@ class Sensing:
         cover = choose_cover([(sensor.name, zones) for sensor, zones in found])
         used = [(sensor, zones) for sensor, zones in found if any(z.key in cover.counted for z in zones)]
         self._active = [sensor for sensor, _ in used]
+        self._offered = frozenset(zone.key for _, zones in found for zone in zones)
         self._probed_ns = now_ns
         self._hurried = False
         return [zone for _, zones in used for zone in zones], cover
+
+    def lost(self, zone: Zone) -> bool:
+        """Whether a zone is missing: its sensor is switched on, and the last probe did not find it any more.
+
+        One of a sensor that was switched off, or that is not read as another one covers the same, is not.
+        """
+        return zone.key not in self._offered and any(sensor.name == zone.sensor for sensor in self._sensors)
 
     def _zones(self, sensor: Sensor, first: bool) -> Sequence[Zone]:
         probe = self._guard(sensor.name, sensor.probe)
@@ -118,3 +127,26 @@ class Sensing:
             if isinstance(sensor, Releasable):
                 self._guard(sensor.name, sensor.acquire)
                 log.info("device files taken back", extra={"sensor": sensor.name})
+
+
+def log_cover(cover: Cover) -> None:
+    """Say once which meters count; a host with none is told what that means."""
+    counted = {
+        component: ",".join(f"{zone.sensor}:{zone.device}" for zone in zones)
+        for component, zones in (*cover.components.items(), ("node", cover.node))
+        if zones
+    }
+    if counted:
+        log.info("meters in use", extra=counted)
+    else:
+        log.warning("no meter found and no estimate enabled: no energy will be booked")
+
+
+def log_changes(changes: Sequence[tuple[Zone, str]]) -> None:
+    """Say of each zone what happened to it."""
+    for zone, what in changes:
+        log.log(
+            logging.INFO if what == "recovered" else logging.WARNING,
+            "sensor recovered" if what == "recovered" else "sensor reading lost",
+            extra={"sensor": zone.sensor, "zone": zone.name, "device": zone.device, "reason": what},
+        )

@@ -22,6 +22,7 @@ from tests.web_certificates import WebAuthority, needs_openssl
 pytestmark = [pytest.mark.e2e, needs_openssl]
 
 NODE = "wattledger_node_energy_joules_total"
+RELOADED = "wattledger_config_last_reload_successful"
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +181,9 @@ def test_a_bad_new_file_leaves_the_agent_as_it_was(host, web, authority, tmp_pat
         assert (
             "web.yml:2: basic_auth_user: unknown key; the nearest valid key is basic_auth_users" in agent.log
         )
+        until(lambda: agent.scrape().value(RELOADED) == 0)
+        web.write_text(f"{tls()}basic_auth_users: {{alice: {hashed('right')}}}\n")
+        until(lambda: agent.scrape().value(RELOADED) == 1)
         web.write_text(f"{tls()}basic_auth_users: {{alice: {hashed('other')}}}\n")
         until(lambda: agent.get("/metrics").status == 401)
 

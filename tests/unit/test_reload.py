@@ -10,9 +10,11 @@ import pytest
 
 from tests.cgroup_tree import CgroupHost
 from wattledger.app import build_grid_for, build_sampler, build_workloads, run
-from wattledger.app.agent import Agent
+from wattledger.app.agent import WEB, Agent
 from wattledger.carbon.build import lowest_pue
+from wattledger.clock import ManualClock
 from wattledger.errors import SettingsError
+from wattledger.hostfs import HostFS
 from wattledger.model import S_NS
 from wattledger.settings import (
     AttributionSettings,
@@ -58,7 +60,7 @@ def test_what_cannot_be_built_leaves_the_old_settings_in_force(agent, sampler, c
     )
     with caplog.at_level(logging.ERROR):
         agent._apply(sampler, fresh)
-    assert sampler.reload == (False, 0)
+    assert not sampler.reload[0]
     assert sampler.interval_ns == old.sampling.interval_ns
     assert agent.settings is old
     assert "old ones stay in force" in caplog.text
@@ -185,3 +187,48 @@ def test_no_thread_is_left_of_a_grid_that_was_replaced_or_refused(agent, sampler
     for thread in left:
         thread.join(10)
     assert not any(thread.is_alive() for thread in left)
+
+
+def test_what_the_start_loaded_counts_as_the_first_reload(agent):
+    """One that never was told to reload has its settings in force, since it began."""
+    clock = ManualClock()
+    sampler = build_sampler(agent.settings, clock=clock, workloads=agent._workloads)
+    began_ns = clock.wall_ns()
+    clock.advance(5)
+    health = sampler.tick().health
+    assert (health.config_reload_ok, health.config_reload_wall_ns) == (True, began_ns)
+    sampler.close()
+
+
+def test_settings_that_work_do_not_hide_a_web_configuration_that_does_not(agent, sampler):
+    sampler.note_reload(WEB, False)
+    agent._apply(sampler, agent.settings)
+    assert not sampler.tick().health.config_reload_ok
+    sampler.note_reload(WEB, True)
+    assert sampler.tick().health.config_reload_ok
+
+
+def test_only_what_differs_from_the_start_takes_a_restart(agent, sampler, caplog):
+    """To another address, to it once more, and back to the one that is served: twice there is to say."""
+    old = agent.settings
+    other = replace(old, web=replace(old.web, listen_addresses=(":9",)))
+    for wanted, told in ((other, 1), (other, 2), (old, 2)):
+        agent._apply(sampler, wanted)
+        assert caplog.text.count("a changed setting needs a restart") == told
+        assert sampler.reload[0]
+
+
+def test_until_the_restart_the_old_folders_are_used(agent, sampler, tmp_path):
+    """What is rebuilt at a reload must not mix another host's files or state into the account."""
+    old = agent.settings
+    fresh = replace(
+        old,
+        paths=HostFS.at(str(tmp_path / "elsewhere")),
+        storage=StorageSettings(path=str(tmp_path / "state"), retention_ns=S_NS),
+        attribution=replace(old.attribution, idle="memory"),
+    )
+    agent._apply(sampler, fresh)
+    assert sampler.reload[0]
+    assert agent.settings.paths == old.paths
+    assert (agent.settings.storage.path, agent.settings.storage.retention_ns) == (None, S_NS)
+    assert agent._workloads._hostfs == old.paths

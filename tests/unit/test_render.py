@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -21,12 +22,14 @@ from tests.snapshots import (
     snapshot,
     workload_row,
 )
+from wattledger.carbon.live.fetch import REASONS
+from wattledger.counters import Outcome
 from wattledger.exposition.catalogue import FAMILIES, STANDARD
 from wattledger.exposition.family import MAX_LABELS
 from wattledger.exposition.own import OwnProcess, build_labels
 from wattledger.exposition.render import Renderer
 from wattledger.exposition.values import joules, number, seconds
-from wattledger.model import J_UJ, Workload, Zone
+from wattledger.model import J_UJ, FeedHealth, Workload, Zone
 from wattledger.snapshot import Cell
 
 BUILD = {"version": "0.1.0", "revision": "", "python_version": "3.11.2"}
@@ -60,6 +63,11 @@ def lines_of(text: str, name: str) -> list[str]:
     return [
         line for line in text.splitlines() if line.startswith((f"wattledger_{name}{{", f"wattledger_{name} "))
     ]
+
+
+def counted(text: str, name: str) -> list[str]:
+    """The lines of a counter that has counted something."""
+    return [line for line in lines_of(text, name) if not line.endswith(" 0")]
 
 
 def test_the_text_format_of_a_rich_snapshot(golden):
@@ -246,13 +254,31 @@ def test_counts_of_a_sensor_are_summed_over_its_zones():
         for n, zone in enumerate(zones, 1)
     )
     text = text_of(snapshot(sensors=rows))
-    assert lines_of(text, "sensor_read_errors_total") == [
+    assert counted(text, "sensor_read_errors_total") == [
         'wattledger_sensor_read_errors_total{sensor="powercap",reason="eio"} 2',
         'wattledger_sensor_read_errors_total{sensor="powercap",reason="enodata"} 3',
     ]
     assert lines_of(text, "sensor_wraps_total") == ['wattledger_sensor_wraps_total{sensor="powercap"} 4']
-    assert lines_of(text, "sensor_dropped_intervals_total") == [
+    assert counted(text, "sensor_dropped_intervals_total") == [
         'wattledger_sensor_dropped_intervals_total{sensor="powercap",reason="reset"} 6'
+    ]
+
+
+def test_what_may_be_counted_later_is_there_from_the_start_as_zero():
+    """Else `increase()` would not see the first of its kind."""
+    zone = Zone(sensor="perf", name="package-0", device="package-0", covers="cpu")
+    feed = FeedHealth(role="intensity", provider="eco2mix", up=True, last_success_ns=1, errors={"tls": 2})
+    text = text_of(snapshot(sensors=(sensor_row(zone),), health=replace(HEALTH, feeds=(feed,))))
+    dropped = set(get_args(Outcome)) - {"first", "advanced", "wrapped"} | {"gone"}
+    assert set(lines_of(text, "sensor_dropped_intervals_total")) == {
+        f'wattledger_sensor_dropped_intervals_total{{sensor="perf",reason="{reason}"}} 0'
+        for reason in dropped
+    }
+    assert 'wattledger_sensor_read_errors_total{sensor="perf",reason="eio"} 0' in text
+    errors = lines_of(text, "carbon_source_errors_total")
+    assert len(errors) == len(REASONS)
+    assert counted(text, "carbon_source_errors_total") == [
+        'wattledger_carbon_source_errors_total{role="intensity",provider="eco2mix",reason="tls"} 2'
     ]
 
 

@@ -30,12 +30,10 @@ PUE = 1.2
 NOT_SHOWN = {
     "wattledger_process_energy_joules_total": "opt-in, and a simulated host has workloads but no processes",
     "wattledger_process_emissions_grams_total": "opt-in, and a simulated host has workloads but no processes",
-    "wattledger_sensor_dropped_intervals_total": "no simulated counter ever jumps or goes back",
     "wattledger_journal_last_success_timestamp_seconds": "the demo keeps everything in memory",
     "wattledger_name_source_up": "simulated workloads are born with their names",
     "wattledger_name_source_answers_total": "simulated workloads are born with their names",
     "wattledger_name_source_errors_total": "simulated workloads are born with their names",
-    "wattledger_config_last_reload_success_timestamp_seconds": "the demo does not reload its settings",
     "process_cpu_seconds_total": "several nodes share one process; `--nodes 1` shows it",
     "process_resident_memory_bytes": "several nodes share one process; `--nodes 1` shows it",
     "process_virtual_memory_bytes": "several nodes share one process; `--nodes 1` shows it",

@@ -576,3 +576,14 @@ def test_the_body_does_not_wait_for_an_acknowledgement_of_the_head():
             with accepted:
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
         server.close()
+
+
+def test_whether_a_new_state_could_be_used_is_told_once(web):
+    told = []
+    file = WebFile(str(web.file), web.clock, told.append)
+    good = web.file.read_text()
+    for text, so_far in (("nonsense", [False]), ("nonsense", [False]), (good, [False, True])):
+        web.file.write_text(text)
+        web.clock.advance(1)
+        file.current()
+        assert told == so_far

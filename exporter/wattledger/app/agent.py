@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..carbon.budgets.feasibility import Doubts, Idle, refuse
 from ..carbon.build import Grid, lowest_pue
@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 1.0
 HOUR_NS = 3600 * S_NS
+SETTINGS, WEB = "settings", "web configuration"
 STEADY = ("static", "table", "mix")
 """Providers whose intensity stays: only with these can a budget be refused for good."""
 
@@ -67,7 +68,7 @@ class Agent:
 
     def __init__(self, load: Callable[[], Settings]) -> None:
         self._load = load
-        self.settings = load()
+        self.settings = self._start = load()
         self._clock: Clock = SystemClock()
         self._notifier = Notifier.from_environment()
         self._failed = False
@@ -118,6 +119,7 @@ class Agent:
                 settings.web.listen_addresses,
                 inherited=listening_sockets(),
                 web_config_file=settings.web.config_file,
+                on_web_reload=lambda works: loop.post(lambda sampler: sampler.note_reload(WEB, works)),
             )
             where = ", ".join(self._server.urls)
             self._signals(loop)
@@ -180,7 +182,7 @@ class Agent:
             fresh = self._load()
             grid = None
             if fresh.carbon != self.settings.carbon:
-                grid = build_grid_for(fresh, self._clock)
+                grid = build_grid_for(self._kept(fresh), self._clock)
                 grid.watch.start(FIRST_PRICE_S)
         except SettingsError as error:
             log.error("settings not reloaded, the old ones stay in force", extra={"reason": str(error)})
@@ -191,14 +193,21 @@ class Agent:
 
     @staticmethod
     def _note_bad_reload(sampler: Sampler) -> None:
-        sampler.reload = (False, sampler.reload[1])
+        sampler.note_reload(SETTINGS, False)
+
+    def _kept(self, fresh: Settings) -> Settings:
+        """The settings with those parts of the start's that no reload changes."""
+        start = self._start
+        storage = replace(fresh.storage, path=start.storage.path)
+        return replace(fresh, paths=start.paths, storage=storage, web=start.web)
 
     def _apply(self, sampler: Sampler, fresh: Settings, ready: Grid | None = None) -> None:
         """On the sampler's thread: put the reloadable part of the settings in force, all of it or nothing.
 
         `ready` is the new grid, started; without one, or where another reload came between, it is made here.
         """
-        old = self.settings
+        old, wanted = self.settings, fresh
+        fresh = self._kept(wanted)
         attribution = fresh.attribution
         grid = self._grid
         try:
@@ -231,9 +240,9 @@ class Agent:
         self._doubted_hour = 0
         configure_logs(fresh.log.level, fresh.log.format)
         for section, changed in (
-            ("paths", old.paths != fresh.paths),
-            ("storage", old.storage.path != fresh.storage.path),
-            ("web", old.web != fresh.web),
+            ("paths", wanted.paths != fresh.paths),
+            ("storage", wanted.storage != fresh.storage),
+            ("web", wanted.web != fresh.web),
         ):
             if changed:
                 log.warning("a changed setting needs a restart", extra={"section": section})
@@ -250,7 +259,7 @@ class Agent:
             self._workloads = change.workloads
         if change.renames:
             sampler.rename(change.names)
-        sampler.reload = (True, self._clock.wall_ns())
+        sampler.note_reload(SETTINGS, True)
         log.info("settings reloaded")
 
     def _build(self, old: Settings, fresh: Settings, grid: Grid, present: Sequence[Sensor]) -> _Change:

@@ -23,7 +23,7 @@ from ..simulation.zones import simulated_grids
 from .parts import FIRST_PRICE_S, build_grid_for, build_sampler
 
 STOP_TIMEOUT_S = 1.0
-QUIET = (("wattledger.ledger", logging.ERROR), ("wattledger.sampler", logging.WARNING))
+QUIET = (("wattledger.ledger", logging.ERROR), ("wattledger.sensing", logging.WARNING))
 """Loggers that would say of every simulated host what holds for all: no state, simulated meters."""
 
 

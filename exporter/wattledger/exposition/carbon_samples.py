@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..carbon.live.fetch import REASONS
 from ..model import S_NS, BudgetRow, FeedHealth, Intensity, Outlook
 from ..snapshot import Snapshot
 from .lines import Lines
@@ -56,7 +57,7 @@ def _add_feeds(lines: Lines, feeds: Iterable[FeedHealth]) -> None:
         lines.add("carbon_source_up", flag(feed.up), labels)
         at = point_in_time(feed.last_success_ns)
         lines.add("carbon_source_last_success_timestamp_seconds", at, labels)
-        for reason, count in sorted(feed.errors.items()):
+        for reason, count in sorted({**dict.fromkeys(REASONS, 0), **feed.errors}.items()):
             lines.add("carbon_source_errors_total", str(count), (*labels, ("reason", reason)))
 
 

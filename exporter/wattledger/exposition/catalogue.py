@@ -328,11 +328,15 @@ AGENT = (
     gauge("name_source_up", "", "1 if the last call of a source of workload names worked.", "source"),
     counter("name_source_answers_total", "", "Workloads a source of names knew something of.", "source"),
     counter("name_source_errors_total", "", "Calls of a source of names that failed.", "source", "reason"),
-    gauge("config_last_reload_successful", "", "1 if the last reload of the configuration succeeded."),
+    gauge(
+        "config_last_reload_successful",
+        "",
+        "1 if the newest settings and web configuration are in force, 0 if one of them cannot be used.",
+    ),
     gauge(
         "config_last_reload_success_timestamp_seconds",
         "seconds",
-        "When the configuration was last reloaded.",
+        "When the configuration in force was loaded.",
     ),
 )
 

@@ -10,6 +10,11 @@ from .catalogue import BY_SAMPLE_NAME
 from .lines import Lines
 from .values import flag, joules, number, optional, point_in_time, seconds
 
+FAILURES = ("eacces", "eio", "enodata", "enodev", "enoent", "missing", "parse")
+"""Reasons for which any sensor may fail; those of one sensor alone appear with the first failure."""
+DROPPED = ("ambiguous", "gone", "implausible", "replaced", "reset", "suspended")
+"""Every reason for which an interval is dropped: the outcomes in `counters`, and `gone` of `meters`."""
+
 
 def add_all(lines: Lines, snapshot: Snapshot, build: Mapping[str, str], own: Mapping[str, float]) -> None:
     """Add every sample of the snapshot except those of workload series.
@@ -102,7 +107,11 @@ def _add_sensors(lines: Lines, rows: Iterable[SensorRow]) -> None:
         facts = (("method", zone.method), ("covers", zone.covers), *attributes)
         lines.add("sensor_info", "1", (*labels, *facts))
         lines.add("sensor_uncertainty_ratio", number(zone.uncertainty_ratio), labels)
-        wraps[zone.sensor] = wraps.get(zone.sensor, 0) + row.wraps
+        if zone.sensor not in wraps:
+            wraps[zone.sensor] = 0
+            errors |= {(zone.sensor, reason): 0 for reason in FAILURES}
+            dropped |= {(zone.sensor, reason): 0 for reason in DROPPED}
+        wraps[zone.sensor] += row.wraps
         for counts, sums in ((row.read_errors, errors), (row.dropped, dropped)):
             for reason, count in counts.items():
                 sums[zone.sensor, reason] = sums.get((zone.sensor, reason), 0) + count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from email.utils import formatdate
 from typing import TYPE_CHECKING, cast
@@ -41,7 +41,8 @@ class Server:
 
     `urls` says where to look, one per address; a wildcard address is shown as localhost.
     Sockets that are `inherited` (socket activation) are used instead of the addresses.
-    `web_config_file` may ask for TLS, passwords, headers and a rate limit, and is read again when it changed.
+    `web_config_file` may ask for TLS, passwords, headers and a rate limit, and is read again when it changed;
+    `on_web_reload` is told whether that worked.
     Raises SettingsError for an address or a file that cannot be used.
     Signals are the caller's: `stop()` may be called from a handler.
     """
@@ -53,12 +54,13 @@ class Server:
         *,
         inherited: Sequence[socket.socket] = (),
         web_config_file: str | None = None,
+        on_web_reload: Callable[[bool], None] | None = None,
         clock: Clock | None = None,
         first_request_s: float = FIRST_REQUEST_S,
         handshake_s: float = HANDSHAKE_S,
     ) -> None:
         clock = clock or SystemClock()
-        web = WebFile(web_config_file, clock) if web_config_file else None
+        web = WebFile(web_config_file, clock, on_web_reload) if web_config_file else None
         self._guard = Guard(app, web.current, clock) if web else None
         self._sockets = tuple(inherited) or bind_all(listen_addresses)
         for bound in self._sockets:

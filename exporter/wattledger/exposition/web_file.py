@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..clock import Clock
@@ -35,11 +36,13 @@ class WebFile:
     """The web configuration at `path`; raises SettingsError when it cannot be used from the start.
 
     A later state of the files that cannot be used is logged once, and leaves all of the one before in force.
+    `on_reload` is told whether a new state could be used.
     """
 
-    def __init__(self, path: str, clock: Clock) -> None:
+    def __init__(self, path: str, clock: Clock, on_reload: Callable[[bool], None] | None = None) -> None:
         self._path = os.path.abspath(path)
         self._clock = clock
+        self._on_reload = on_reload or (lambda _: None)
         self._told: set[str] = set()
         self._failure = ""
         self._loaded = _load(self._path)
@@ -80,10 +83,12 @@ class WebFile:
                     "web configuration not reloaded, the old one stays in force",
                     extra={"reason": self._failure},
                 )
+                self._on_reload(False)
             return
         self._failure = ""
         self._loaded = fresh
         log.info("web configuration reloaded")
+        self._on_reload(True)
         self._tell_notes()
 
     def _tell_notes(self) -> None:

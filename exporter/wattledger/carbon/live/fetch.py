@@ -8,14 +8,31 @@ from typing import Protocol
 
 from ...errors import WattledgerError
 
+REASONS = (
+    "no_key",
+    "connect",
+    "tls",
+    "timeout",
+    "redirect",
+    "too_large",
+    "unauthorized",
+    "plan",
+    "not_found",
+    "rate_limited",
+    "server_error",
+    "http",
+    "bad_data",
+    "wrong_units",
+    "no_data",
+)
+"""All that can go wrong, as the `reason` of `wattledger_carbon_source_errors_total`."""
+
 
 class FetchError(WattledgerError):
     """A request to a provider gave no usable answer.
 
-    `reason` is a bounded word for the `reason` label of `wattledger_carbon_source_errors_total`:
-    `no_key`, `connect`, `tls`, `timeout`, `redirect`, `too_large`, `unauthorized` (the key is wrong),
-    `plan` (the key is right, but its plan or access does not cover this), `not_found`, `rate_limited`,
-    `server_error`, `http`, `bad_data`, `wrong_units`, `no_data`.
+    `reason` is one of REASONS; `unauthorized` means that the key is wrong, `plan` that the key is right,
+    but its plan or access does not cover this.
     `retry_after_s` is what the server asked for. The message says what to do and never holds a key.
     """
 
