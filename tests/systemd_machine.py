@@ -59,6 +59,7 @@ else
     mount -t cgroup -o none,name=systemd cgroup "$root/sys/fs/cgroup/systemd"
     mount -t cgroup2 cgroup "$root/sys/fs/cgroup/unified"
 fi
+mount --make-rshared "$root"  # or credentials of services, mounted apart, would not arrive
 """
 
 ENVIRONMENT = "HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8"

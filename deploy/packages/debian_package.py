@@ -124,12 +124,12 @@ def lay_out(tree: Path, architecture: str, wheels: Path, epoch: int) -> None:
     _copy(HERE / "debian/launcher", tree / HOME / "bin/wattledger", 0o755)
     _link("/opt/wattledger/bin/wattledger", tree / "usr/bin/wattledger")
     for name in ("wattledger.service", "wattledger.socket"):
-        _copy(UNITS / name, tree / "lib/systemd/system" / name)
+        _copy(UNITS / name, tree / "usr/lib/systemd/system" / name)
     for drop_in in sorted((UNITS / "wattledger.service.d").glob("*.conf")):
         _copy(drop_in, tree / "usr/share/wattledger/wattledger.service.d" / drop_in.name)
     _copy(UNITS / "sysusers.d/wattledger.conf", tree / "usr/lib/sysusers.d/wattledger.conf")
     rules = "90-wattledger-powercap.rules"
-    _copy(UNITS / "udev" / rules, tree / "lib/udev/rules.d" / rules)
+    _copy(UNITS / "udev" / rules, tree / "usr/lib/udev/rules.d" / rules)
     _copy(HERE / "debian/wattledger.default", tree / "etc/default/wattledger")
     _copy(HERE / "debian/wattledger.yaml", tree / "etc/wattledger/wattledger.yaml")
     _copy(HERE / "debian/copyright", tree / "usr/share/doc/wattledger/copyright")
@@ -222,11 +222,11 @@ def add_pages(tree: Path, environment: Path, epoch: int) -> None:
 def add_changelog(tree: Path, version: str, maintainer: str, epoch: int) -> None:
     """The one entry Debian asks for, which points to ours."""
     date = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime(epoch))
-    entry = f"wattledger ({version}) stable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n"
+    entry = f"wattledger ({version}) stable; urgency=medium\n\n  * See changelog.gz.\n\n"
     entry += f" -- {maintainer}  {date}\n"
     documents = tree / "usr/share/doc/wattledger"
     _compress(entry.encode(), documents / "changelog.Debian.gz")
-    _compress((REPOSITORY / "CHANGELOG.md").read_bytes(), documents / "CHANGELOG.md.gz")
+    _compress((REPOSITORY / "CHANGELOG.md").read_bytes(), documents / "changelog.gz")
 
 
 def add_control(tree: Path, version: str, maintainer: str, architecture: str) -> None:

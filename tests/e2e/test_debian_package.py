@@ -15,21 +15,31 @@ import sys
 import time
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from tests.agent_process import REPOSITORY, Scrape
 from tests.powercap_tree import PowercapTree
 from tests.systemd_machine import Machine, needs_machine
+from tests.web_certificates import WebAuthority, needs_openssl
 
 pytestmark = [pytest.mark.e2e, needs_machine]
 
 EPOCH = 1_700_000_000
+MAINTAINER = "Power team <power@example.org>"
 J_UJ = 1_000_000
 DAC_READ_SEARCH, PERFMON, SYS_PTRACE = 1 << 2, 1 << 38, 1 << 19
 OPTIONS = "--path.sysfs=/srv/host/sys --path.cgroupfs=/sys/fs/cgroup"
 DROP_INS = "/etc/systemd/system/wattledger.service.d"
+SETTINGS = "/etc/wattledger/wattledger.yaml"
 SHIPPED = "/usr/share/wattledger/wattledger.service.d"
 SCRAPE = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:19190/metrics').read().decode())"
+GIVE_COUNTERS = """mount -t tmpfs tmpfs /sys/class
+give() { mkdir -p "$1"; touch "$1/energy_uj"; chgrp "$2" "$1/energy_uj"; chmod 0440 "$1/energy_uj"; }
+give /sys/class/powercap/intel-rapl:ours powercap
+give /sys/class/powercap/intel-rapl:theirs daemon
+"""
+SHOW_COUNTERS = "cd /sys/class/powercap; stat --format='%n %G %a' */energy_uj | sed 's,/energy_uj,,'; cd /"
 CHECK_UNIT = {
     "Type": "oneshot",
     "ExecStart": "/usr/bin/wattledger check --format=json --seconds=0.1 $WATTLEDGER_OPTS",
@@ -49,9 +59,14 @@ def copy_source(folder: Path, source: Path = REPOSITORY) -> Path:
     return folder
 
 
-def build(source: Path, output: Path, revision: str, umask: int = 0o022, **environ: str) -> Path:
+def build(source: Path, output: Path, revision: str, *more: str, umask: int = 0o022, **environ: str) -> Path:
     """The package as the script makes it; skips where its parts can be fetched from nowhere."""
-    options = [f"--output={output}", f"--revision={revision}", f"--wheels={REPOSITORY / '.cache/wheels'}"]
+    options = [
+        *more,
+        f"--output={output}",
+        f"--revision={revision}",
+        f"--wheels={REPOSITORY / '.cache/wheels'}",
+    ]
     done = subprocess.run(
         [source / "deploy/packages/build-deb", *options],
         env=os.environ | {"SOURCE_DATE_EPOCH": str(EPOCH), "PYTHON": sys.executable} | environ,
@@ -74,9 +89,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory, source: Path) -> list[Path]:
-    """Two versions."""
+    """Two versions, the second handed out by somebody."""
     folder = tmp_path_factory.mktemp("packages")
-    return [build(source, folder, "1"), build(source, folder, "2")]
+    return [build(source, folder, "1"), build(source, folder, "2", f"--maintainer={MAINTAINER}")]
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +162,7 @@ def drop_in(machine: Machine, *names: str) -> None:
 
 def check_as_the_unit(machine: Machine, *names: str) -> dict:
     """What `wattledger check` says in the place of the agent: under its unit, apart from what starts it."""
-    unit = machine.run("cat", "/lib/systemd/system/wattledger.service").stdout
+    unit = machine.run("cat", "/usr/lib/systemd/system/wattledger.service").stdout
     lines = []
     for line in unit.splitlines():
         name, _, value = line.partition("=")
@@ -178,6 +193,17 @@ def test_two_builds_give_the_same_bits(packages, source, tmp_path):
     elsewhere = copy_source(tmp_path / "elsewhere", source)
     again = build(elsewhere, tmp_path, "1", umask=0o077, TZ="Asia/Tokyo", LC_ALL="C")
     assert again.read_bytes() == packages[0].read_bytes()
+
+
+def test_whoever_hands_it_out_is_its_maintainer(packages, source, tmp_path):
+    """In the control file and in the changelog; what is no name with an address is refused."""
+    show = ["dpkg-deb", "--field", packages[1], "Maintainer"]
+    assert subprocess.run(show, check=True, capture_output=True, text=True).stdout.strip() == MAINTAINER
+    subprocess.run(["dpkg-deb", "--extract", packages[1], tmp_path / "tree"], check=True)
+    changelog = tmp_path / "tree/usr/share/doc/wattledger/changelog.Debian.gz"
+    assert f"\n -- {MAINTAINER}  " in gzip.decompress(changelog.read_bytes()).decode()
+    with pytest.raises(AssertionError, match=r"'power@example\.org' is not NAME <ADDRESS>"):
+        build(source, tmp_path, "1", "--maintainer=power@example.org")
 
 
 def test_nothing_of_the_builder_is_in_it(packages, source, tmp_path):
@@ -298,7 +324,7 @@ def test_the_commands_it_gives_mend_it(machine, counter):
 def test_the_group_reads_without_a_capability(machine, counter):
     """What the udev rule runs gives the counter to the group, and to nobody else."""
     drop_in(machine, "10-no-capabilities.conf")
-    rule = machine.run("cat", "/lib/udev/rules.d/90-wattledger-powercap.rules").stdout
+    rule = machine.run("cat", "/usr/lib/udev/rules.d/90-wattledger-powercap.rules").stdout
     commands = re.findall(r'RUN\+="(.+?)"', rule)
     assert len(commands) == 2
     for command in commands:
@@ -325,6 +351,47 @@ def test_the_agent_runs_with_each_drop_in(machine, name, granted):
     assert scrape(machine).sum("wattledger_sensor_up", sensor="powercap") == 1
 
 
+@needs_openssl
+@pytest.mark.parametrize(
+    ("folder", "drop_ins"),
+    [("/etc/wattledger", ()), ("/run/credentials/wattledger.service", ("10-no-capabilities.conf",))],
+    ids=["by the capability", "by credentials"],
+)
+def test_tls_with_files_of_root_alone(machine, counter, tmp_path, folder, drop_ins):
+    """As docs/web-config.md says, with and without the capability; a wrong password is refused."""
+    pair = WebAuthority(tmp_path / "authority").issue("node")
+    place = machine_path(machine, "/etc/wattledger")
+    pair.put(place / "server.pem", place / "server.key")
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+    (place / "web-config.yml").write_text(
+        "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
+        f"basic_auth_users: {{prometheus: {hashed}}}\n"
+    )
+    machine.shell(
+        "cd /etc/wattledger; chown root:root server.* web-config.yml; chmod 0600 server.* web-config.yml"
+    )
+    drop_in(machine, *drop_ins)
+    if drop_ins:
+        page = (REPOSITORY / "docs/web-config.md").read_text()
+        loads = "\n".join(re.findall(r"^LoadCredential=.+$", page, re.M))
+        machine_path(machine, f"{DROP_INS}/tls.conf").write_text(f"[Service]\n{loads}\n")
+    before = machine.shell("cat /etc/default/wattledger")
+    line = f'WATTLEDGER_OPTS="{OPTIONS} --web.config.file={folder}/web-config.yml"\n'
+    machine_path(machine, "/etc/default/wattledger").write_text(line)
+    machine.shell("systemctl daemon-reload; systemctl restart wattledger")
+    script = (
+        "import base64, ssl, sys, urllib.request as r; q = r.Request('https://127.0.0.1:19190/metrics');"
+        "q.add_header('Authorization', 'Basic ' + base64.b64encode(sys.argv[1].encode()).decode());"
+        "print(r.urlopen(q, context=ssl._create_unverified_context()).read().decode())"
+    )
+    assert capabilities(machine) == (0 if drop_ins else DAC_READ_SEARCH)
+    assert "wattledger_build_info" in machine.run("python3", "-c", script, "prometheus:secret").stdout
+    refused = machine.run("python3", "-c", script, "prometheus:wrong", check=False)
+    assert "401" in refused.stderr
+    machine_path(machine, "/etc/default/wattledger").write_text(before)
+    drop_in(machine)
+
+
 def test_a_scrape_of_the_socket_starts_the_agent(machine):
     """With the socket unit the port is open before the agent is."""
     drop_in(machine)
@@ -333,6 +400,23 @@ def test_a_scrape_of_the_socket_starts_the_agent(machine):
     scrape(machine)
     assert property_of(machine, "ActiveState") == "active"
     machine.shell("systemctl stop wattledger.socket; systemctl restart wattledger")
+
+
+def test_systemd_holds_the_port_over_an_upgrade(machine, packages):
+    """Turned on by the commands on the installation page, the socket stays open when the package is renewed."""
+    page = (REPOSITORY / "docs/install.md").read_text()
+    (commands,) = re.findall(r"^## Socket activation\n.*?^```sh\n(.*?)^```$", page, re.M | re.S)
+    machine.shell(commands)
+    held = property_of(machine, "ActiveEnterTimestampMonotonic", "wattledger.socket")
+    pid = property_of(machine, "MainPID")
+    machine.run("dpkg", "--install", f"/srv/{packages[0].name}")
+    assert property_of(machine, "ActiveState", "wattledger.socket") == "active"
+    assert property_of(machine, "ActiveEnterTimestampMonotonic", "wattledger.socket") == held
+    scrape(machine)
+    assert property_of(machine, "MainPID") not in ("0", pid)
+    changed = machine.run("dpkg", "--verify", "wattledger").stdout.splitlines()
+    assert [line.split()[1:] for line in changed] == [["c", "/etc/default/wattledger"], ["c", SETTINGS]]
+    machine.shell("systemctl disable --now wattledger.socket; systemctl restart wattledger")
 
 
 def test_counters_go_on_over_an_upgrade(machine, counter, packages):
@@ -360,9 +444,12 @@ def test_an_upgrade_leaves_a_stopped_service_as_it_is_enabled(machine, packages)
 
 
 def test_removal_keeps_settings_and_state(machine):
-    """The agent is stopped and its files are gone, down to what Python compiled."""
+    """The agent is stopped and its files are gone, down to what Python compiled; counters are root's again."""
     machine.shell(f"rm -rf {DROP_INS} /etc/systemd/system/wattledger-check.service* /usr/bin/sudo")
+    machine.shell(GIVE_COUNTERS)
     machine.run("dpkg", "--remove", "wattledger")
+    counters = machine.shell(f"{SHOW_COUNTERS}; umount /sys/class").splitlines()
+    assert counters == ["intel-rapl:ours root 400", "intel-rapl:theirs daemon 440"]
     assert not machine_path(machine, "/opt/wattledger").exists()
     assert not machine_path(machine, "/usr/bin/wattledger").is_symlink()
     assert "pue: 1.5" in machine_path(machine, "/etc/wattledger/wattledger.yaml").read_text()
