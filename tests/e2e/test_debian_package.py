@@ -403,7 +403,7 @@ def test_a_scrape_of_the_socket_starts_the_agent(machine):
 
 
 def test_systemd_holds_the_port_over_an_upgrade(machine, packages):
-    """Turned on by the commands on the installation page, the socket stays open when the package is renewed."""
+    """Turned on by the commands on the installation page, the socket stays open all the time."""
     page = (REPOSITORY / "docs/install.md").read_text()
     (commands,) = re.findall(r"^## Socket activation\n.*?^```sh\n(.*?)^```$", page, re.M | re.S)
     machine.shell(commands)
@@ -444,7 +444,7 @@ def test_an_upgrade_leaves_a_stopped_service_as_it_is_enabled(machine, packages)
 
 
 def test_removal_keeps_settings_and_state(machine):
-    """The agent is stopped and its files are gone, down to what Python compiled; counters are root's again."""
+    """The agent is stopped and its files are gone, compiled ones too; its counters are root's."""
     machine.shell(f"rm -rf {DROP_INS} /etc/systemd/system/wattledger-check.service* /usr/bin/sudo")
     machine.shell(GIVE_COUNTERS)
     machine.run("dpkg", "--remove", "wattledger")

@@ -304,6 +304,7 @@ def test_network_policy() -> None:
         ({"webConfig": {"secretName": "web"}, "demo": {"enabled": True}}, "webConfig is for the agents"),
         ({"webConfig": {"secret": "web"}}, "'secret' not allowed"),
         ({"recursiveReadOnly": "yes"}, "/recursiveReadOnly"),
+        ({"kubelet": {"enabled": True}, "serviceAccount": {"create": False}}, "serviceAccount.name"),
     ],
 )
 def test_refused(values: dict[str, Any], said: str) -> None:

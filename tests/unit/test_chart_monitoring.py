@@ -14,6 +14,9 @@ from tests.command_line import REPOSITORY
 from tests.helm_chart import CHART, VALUE_SETS, needs_helm, of_kind, one, operator_schema, render, value_set
 from tests.promtool import needs_promtool, promtool
 
+LARGEST_ANNOTATION_BYTES = 262_144
+"""What all annotations of an object may hold together (Kubernetes, `TotalAnnotationSizeLimitB`)."""
+
 CUSTOM = "monitoring.coreos.com/"
 SPEC_FIELDS = {
     "ServiceMonitor": {
@@ -96,9 +99,6 @@ def test_a_service_monitor_finds_the_service() -> None:
     assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["wattledger"]}
     endpoint = monitor["spec"]["endpoints"][0]
     assert endpoint["port"] == service["spec"]["ports"][0]["name"]
-    assert endpoint["relabelings"] == [
-        {"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "instance"}
-    ]
     assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "wattledger"
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     assert (monitor["spec"]["sampleLimit"], monitor["spec"]["labelLimit"]) == (20000, 40)
@@ -113,6 +113,42 @@ def test_a_pod_monitor_finds_the_pods() -> None:
     endpoint = monitor["spec"]["podMetricsEndpoints"][0]
     assert endpoint["port"] in {port["name"] for port in template["spec"]["containers"][0]["ports"]}
     assert monitor["metadata"]["namespace"] == "monitoring"
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    ("name", "kind", "key"),
+    [("operator", "ServiceMonitor", "endpoints"), ("pod-monitor", "PodMonitor", "podMetricsEndpoints")],
+)
+def test_a_node_keeps_its_series_when_its_pod_is_replaced(
+    name: str, kind: str, key: str, tmp_path: Path
+) -> None:
+    """Of the labels that the operator gives to a target, only its node's name tells it from others."""
+    operators = {"namespace": "wattledger", "container": "wattledger", "endpoint": "metrics"}
+    pods = [("node-7", "wattledger-old", "10.0.0.1"), ("node-7", "wattledger-new", "10.0.0.2")]
+    job = {
+        "job_name": "wattledger",
+        "static_configs": [
+            {
+                "targets": [f"{address}:19190"],
+                "labels": operators | {"__meta_kubernetes_pod_node_name": node, "pod": pod},
+            }
+            for node, pod, address in pods
+        ],
+        "relabel_configs": [
+            {re.sub(r"([A-Z])", r"_\1", field).lower(): value for field, value in relabeling.items()}
+            for relabeling in one(render(name), kind)["spec"][key][0]["relabelings"]
+        ],
+    }
+    file = tmp_path / "prometheus.yml"
+    file.write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    done = promtool("check", "service-discovery", "--timeout=1s", file, "wattledger")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = [
+        {label: value for label, value in target["labels"].items() if not label.startswith("__")}
+        for target in json.loads(done.stdout)
+    ]
+    assert found == [operators | {"job": "wattledger", "instance": "node-7"}] * 2
 
 
 def test_agents_with_tls_and_a_password_are_asked_so() -> None:
@@ -143,7 +179,7 @@ def test_alerts_know_the_agents_by_their_job(kind: str, key: str) -> None:
         spec = one(documents, kind)["spec"]
         found = one(documents, "DaemonSet")["spec"]["template"]["metadata"]["labels"][spec["jobLabel"]]
         for relabeling in spec[key][0]["relabelings"]:
-            if relabeling["targetLabel"] == "job":
+            if relabeling.get("targetLabel") == "job":
                 found = relabeling["replacement"]
         assert job.fullmatch(found)
 
@@ -215,4 +251,4 @@ def test_dashboards() -> None:
         assert found["metadata"]["namespace"] == "monitoring"
         assert found["metadata"]["annotations"]["grafana_folder"] == "Wattledger"
         assert json.loads(found["data"][file.name]) == json.loads(file.read_text())
-        assert len(json.dumps(found)) < 1_000_000, "a ConfigMap holds 1 MiB"
+        assert len(json.dumps(found)) < LARGEST_ANNOTATION_BYTES, "kubectl apply keeps it in an annotation"
