@@ -1,7 +1,6 @@
 """The composition root: the only place where the objects meet."""
 
 from .agent import run
-from .demo import demo
 from .parts import build_grid_for, build_names, build_sampler, build_workloads, take_once, version
 
 __all__ = [
@@ -9,7 +8,6 @@ __all__ = [
     "build_names",
     "build_sampler",
     "build_workloads",
-    "demo",
     "run",
     "take_once",
     "version",

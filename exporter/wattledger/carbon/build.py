@@ -12,15 +12,10 @@ from ..settings import CarbonSettings, IntensitySettings, Role
 from .ahead.outlook import AHEAD_NS, BEHIND_NS, outlook
 from .ahead.ranking import Ranker
 from .intensity import IntensitySource, Static, world_average
-from .live.cache import SeriesCache
-from .live.http import HttpGet
-from .live.keys import KeyReader
-from .live.source import LiveSource
 from .offline.choice import offline_source
-from .offline.series_file import FileSeries
 from .offline.weekly import Weekly, time_zone
 from .pricing import Constant, Pricing, Ratio
-from .providers.registry import build_provider, is_live
+from .providers.facts import is_live
 from .watch import CarbonWatch, Feed
 
 
@@ -52,7 +47,7 @@ def build_grid(
 
     def look(now_ns: int) -> Outlook | None:
         ahead = outlook(steering.series(now_ns - BEHIND_NS, now_ns + AHEAD_NS), now_ns, ranker)
-        if ahead is None and isinstance(steering, LiveSource | FileSeries):
+        if ahead is None and isinstance(steering, Feed):
             return Outlook(source=steering.at(now_ns), generated_ns=0)  # it will have a course again: unknown
         return ahead
 
@@ -94,13 +89,23 @@ class _Builder:
             return None
         fallback = Static(world_average()) if role == "fallback" else self._fallback
         if is_live(settings) and role != "fallback":
-            provider = build_provider(settings, KeyReader(settings, self._environ), role)
-            get = HttpGet(settings.ca_file, self._environ)
-            cache = SeriesCache(self._folder, role, settings)
-            live = LiveSource(role, provider, get, settings, fallback=fallback, cache=cache)
-            self.feeds.append(live)
-            return live
+            return self._live(role, settings, fallback)
         source = offline_source(settings, self._timezone, role=role, fallback=fallback)
-        if isinstance(source, FileSeries):
+        if isinstance(source, Feed):
             self.feeds.append(source)
         return source
+
+    def _live(self, role: Role, settings: IntensitySettings, fallback: IntensitySource) -> IntensitySource:
+        # HTTP, TLS and the providers cost memory that only those who ask one should pay.
+        from .live.cache import SeriesCache  # noqa: PLC0415
+        from .live.http import HttpGet  # noqa: PLC0415
+        from .live.keys import KeyReader  # noqa: PLC0415
+        from .live.source import LiveSource  # noqa: PLC0415
+        from .providers.registry import build_provider  # noqa: PLC0415
+
+        provider = build_provider(settings, KeyReader(settings, self._environ), role)
+        get = HttpGet(settings.ca_file, self._environ)
+        cache = SeriesCache(self._folder, role, settings)
+        live = LiveSource(role, provider, get, settings, fallback=fallback, cache=cache)
+        self.feeds.append(live)
+        return live

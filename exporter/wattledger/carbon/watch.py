@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..clock import Clock
 from ..model import S_NS, FeedHealth, Outlook
@@ -19,6 +19,7 @@ DEFECT_S = 3600.0
 PREFIX = "carbon/"
 
 
+@runtime_checkable
 class Feed(Protocol):
     """Something that has to be refreshed from time to time, on one background thread."""
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
 from ..settings import BudgetSettings
 from .carbon_kinds import Mass, TimeZone
 from .kinds import Choice, Text
-from .structured_part import Part, Structure
+from .structure import Structure
+
+if TYPE_CHECKING:
+    from .structured_part import Part
 
 _MOST_BUDGETS = 200
 _MOST_LABELS = 12

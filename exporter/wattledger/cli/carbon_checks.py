@@ -8,7 +8,6 @@ from typing import Any
 from ..carbon.offline.mix import mix_intensity
 from ..carbon.offline.tables import table_intensity
 from ..carbon.offline.weekly import gap
-from ..carbon.providers.registry import build_provider
 from ..errors import SettingsError
 from ..settings import ProviderName, Role
 from .carbon_facts import PROVIDER_NAMES, Facts, facts_of, providers_for, why_not
@@ -16,7 +15,7 @@ from .carbon_options import GRAMS, ROLES, role_options
 from .carbon_schedule import DAYS, TimeOfDay
 from .carbon_settings import intensity_settings
 from .kinds import Duration
-from .yaml_file import Given
+from .structure import Given
 
 _LABELS = {"grid_zone", "basis"}
 _LIKELY = {"mix": "mix", "schedule": "schedule", "file": "file", "grid_zone": "table"}
@@ -122,6 +121,8 @@ class _Source:
 
     def _check_live(self) -> None:
         """The provider itself says what it cannot be asked for; its messages begin with the key."""
+        from ..carbon.providers.registry import build_provider  # noqa: PLC0415 - for whoever asks one
+
         try:
             build_provider(self._settings, _no_key, self._role)
         except SettingsError as error:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from typing import TYPE_CHECKING
 
 from ..carbon.offline.mix import fuels
 from ..errors import SettingsError
 from .kinds import Number
-from .structured_part import Part, Structure
+from .structure import Structure
+
+if TYPE_CHECKING:
+    from .structured_part import Part
 
 _SHARE = Number(0, 1e12)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
 from ..settings import WeeklyRule
 from .kinds import Number
-from .structured_part import Part, Structure
+from .structure import Structure
+
+if TYPE_CHECKING:
+    from .structured_part import Part
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_MINUTES = 24 * 60

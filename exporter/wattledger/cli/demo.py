@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .. import app
+from ..app.demo import demo as serve
 from .flags import DEMO_SECTIONS, EPILOG, given, settings_flags
 from .load import load_settings
 
@@ -40,4 +40,4 @@ def demo(nodes: int, load: float, **parameters: Any) -> int:
         what = "a simulated host" if nodes == 1 else f"{nodes} simulated hosts, listed under /sd"
         sys.stderr.write(f"wattledger: {what}; open {urls} in a browser, end it with Ctrl-C\n")
 
-    return app.demo(settings, nodes, load=load, ready=say_where)
+    return serve(settings, nodes, load=load, ready=say_where)

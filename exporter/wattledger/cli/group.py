@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import cast
 
 import click
 
-from ..app import version
-from .best_window import best_window
-from .check import check
-from .demo import demo
 from .flags import EPILOG
-from .gpu import gpu
-from .intensity import intensity
-from .once import once
-from .report import report
-from .rules import rules
-from .run import run
+
+
+class _Commands(Mapping[str, click.Command]):
+    """The commands by name, each imported when it is asked for.
+
+    The agent runs for months, and need not hold what draws reports all that time.
+    """
+
+    _names = ("best-window", "check", "demo", "gpu", "intensity", "once", "report", "rules", "run")
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._names:
+            raise KeyError(name)
+        word = name.replace("-", "_")
+        command: click.Command = getattr(import_module(f".{word}", __package__), word)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 @click.group(
     invoke_without_command=True,
-    commands=[run, check, once, demo, gpu, intensity, best_window, report, rules],
+    commands=cast("MutableMapping[str, click.Command]", _Commands()),  # click adds none
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -30,6 +45,8 @@ from .run import run
 def wattledger(context: click.Context, show_version: bool) -> None:
     """Books every joule of this host to a workload, and serves the account to Prometheus."""
     if show_version:
+        from ..app import version  # noqa: PLC0415 - it brings all of the agent
+
         click.echo(f"{version()} {platform.system()} {platform.machine()}")
         context.exit()
     if context.invoked_subcommand is None:

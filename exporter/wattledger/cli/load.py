@@ -30,8 +30,7 @@ from .carbon_settings import budget_settings, carbon_settings
 from .kinds import read_text
 from .option import Option
 from .options import CONFIG_FILE, options
-from .structured_part import Structure
-from .yaml_file import Given, read_file
+from .structure import Given, Structure
 
 _SERVICE_FILE = "wattledger.yaml"
 
@@ -46,8 +45,7 @@ def load_settings(flags: Mapping[str, str], environ: Mapping[str, str]) -> Setti
     table = {option.key: option for option in options()}
     by_layer = (_flags(table, flags), _environment(table, environ))
     config_file = flags.get(CONFIG_FILE.key) or environ.get(CONFIG_FILE.environment) or _service_file(environ)
-    in_file = {key: option for key, option in table.items() if option.in_file}
-    from_file = read_file(config_file, in_file, refused_keys()) if config_file else {}
+    from_file = _file(table, config_file) if config_file else {}
     given: dict[str, Given] = {**from_file, **by_layer[1], **by_layer[0]}
     if "storage.path" not in given and (state := _state_directory(environ)):
         given["storage.path"] = Given(state, "$STATE_DIRECTORY")
@@ -68,6 +66,13 @@ def _environment(table: Mapping[str, Option], environ: Mapping[str, str]) -> dic
         for key, option in table.items()
         if option.environment and environ.get(option.environment, "").strip()
     }
+
+
+def _file(table: Mapping[str, Option], config_file: str) -> dict[str, Given]:
+    from .yaml_file import read_file  # noqa: PLC0415 - YAML costs memory
+
+    in_file = {key: option for key, option in table.items() if option.in_file}
+    return read_file(config_file, in_file, refused_keys())
 
 
 def _service_file(environ: Mapping[str, str]) -> str | None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
 from .kinds import Integer, Number
-from .structured_part import Part, Structure
+from .structure import Structure
+
+if TYPE_CHECKING:
+    from .structured_part import Part
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -111,28 +110,3 @@ class Part:
 def shown_key(key: str) -> str:
     """A key as one short piece of a line, whatever it holds."""
     return key if key.isprintable() and len(key) <= 64 else quoted(key)
-
-
-class Structure(ABC):
-    """A kind of value that only the settings file can hold: lists and mappings instead of one text."""
-
-    metavar = ""
-    is_text = False
-    is_list = False
-
-    @property
-    @abstractmethod
-    def accepts(self) -> str:
-        """What may be given, for a message and for the reference."""
-
-    @abstractmethod
-    def read(self, part: Part) -> Any:
-        """The value that a part of the file stands for; raises SettingsError."""
-
-    def parse(self, text: str) -> Any:
-        """Never accepts anything: there is no flag and no variable for it."""
-        raise ValueError(text)
-
-    def show(self, value: Any) -> str:  # noqa: ARG002 - the protocol's parameter
-        """Its default is said by the option's note."""
-        return ""

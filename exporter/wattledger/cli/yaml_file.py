@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from ..errors import SettingsError
 from .option import Option
-from .structured_part import Part, Structure, shown_key
+from .structure import Given, Structure
+from .structured_part import Part, shown_key
 
 _LARGEST_FILE_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A value, and who gave it, as the start of a message: a text, or a part of the file for a structure."""
-
-    text: str
-    origin: str
-    part: Part | None = None
 
 
 def read_file(path: str, options: Mapping[str, Option], refused: Mapping[str, str]) -> dict[str, Given]:

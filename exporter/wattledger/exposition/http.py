@@ -12,12 +12,10 @@ from urllib.parse import quote
 from ..clock import Clock
 from ..errors import SettingsError
 from ..snapshot import Snapshot
-from . import landing
 from .freshness import Freshness, SnapshotSource, wait_of
 from .messages import Receive, Request, Response, Scope, Send, send_response
 from .negotiate import Format, accepts_gzip, choose_format
 from .own import OwnProcess, build_labels
-from .page import content_security_policy
 from .render import Renderer
 from .server import Server
 
@@ -72,7 +70,10 @@ class _Node:
         )
 
     async def landing(self, request: Request) -> Response:
-        page = landing.node_page(
+        # A node that is only scraped need not hold the pages for people; so below.
+        from .landing import node_page  # noqa: PLC0415
+
+        page = node_page(
             self.freshness.latest(),
             name=self._name,
             metrics_path=self._metrics_path,
@@ -170,7 +171,9 @@ async def _healthy(_: Request) -> Response:
 
 
 async def _docs(_: Request) -> Response:
-    return _page(landing.reference_page())
+    from .landing import reference_page  # noqa: PLC0415
+
+    return _page(reference_page())
 
 
 def _ready(nodes: Mapping[str, _Node]) -> Route:
@@ -187,10 +190,12 @@ def _ready(nodes: Mapping[str, _Node]) -> Route:
 
 def _index(nodes: Mapping[str, _Node]) -> Route:
     async def index(request: Request) -> Response:
+        from .landing import index_page  # noqa: PLC0415
+
         rows = [
             (name, f"nodes/{quote(name, safe='')}/", node.freshness.latest()) for name, node in nodes.items()
         ]
-        return _page(landing.index_page(rows, refresh=_refresh(request)))
+        return _page(index_page(rows, refresh=_refresh(request)))
 
     return index
 
@@ -225,6 +230,8 @@ def _refresh(request: Request) -> bool:
 
 
 def _page(html: str) -> Response:
+    from .page import content_security_policy  # noqa: PLC0415
+
     return Response(
         status=200,
         body=html.encode("utf-8", "replace"),

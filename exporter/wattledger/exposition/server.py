@@ -16,17 +16,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from ..clock import Clock, SystemClock
 from ..errors import SettingsError
 from .messages import Application
-from .web_accept import HANDSHAKE_S, TlsFront
-from .web_file import WebFile
-from .web_guard import PEER, Guard, peer_of
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIApplication
+
+    from .web_file import WebFile
 
 MAX_CONNECTIONS = 500  # idle ones included; more get 503
 KEEP_ALIVE_S = (
     65  # longer than the usual scrape intervals of 15 to 60 s, so that scrapers keep their connection
 )
+HANDSHAKE_S = 10.0
 FIRST_REQUEST_S = 10  # a connection that has not asked anything by then is closed
 GRACE_S = 1  # what requests in flight get at the end
 FAREWELL_S = 0.5  # what the peer of an idle TLS connection gets then to say goodbye
@@ -59,9 +59,15 @@ class Server:
         first_request_s: float = FIRST_REQUEST_S,
         handshake_s: float = HANDSHAKE_S,
     ) -> None:
-        clock = clock or SystemClock()
-        web = WebFile(web_config_file, clock, on_web_reload) if web_config_file else None
-        self._guard = Guard(app, web.current, clock) if web else None
+        web, self._guard = None, None
+        if web_config_file:
+            # YAML, TLS and passwords cost memory that only those who use them should pay; so below.
+            from .web_file import WebFile  # noqa: PLC0415
+            from .web_guard import Guard  # noqa: PLC0415
+
+            clock = clock or SystemClock()
+            web = WebFile(web_config_file, clock, on_web_reload)
+            self._guard = Guard(app, web.current, clock)
         self._sockets = tuple(inherited) or bind_all(listen_addresses)
         for bound in self._sockets:
             _send_at_once(bound)
@@ -128,6 +134,8 @@ class _Uvicorn(uvicorn.Server):
         if self._web is None:
             await super().startup(sockets)
             return
+        from .web_accept import TlsFront  # noqa: PLC0415
+
         front = TlsFront(
             sockets or (),
             self._protocol,
@@ -169,8 +177,10 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if (peer := peer_of(transport)) is not None:
-            self.app_state = {PEER: peer}
+        if transport.get_extra_info("sslcontext") is not None:
+            from .web_guard import PEER, peer_of  # noqa: PLC0415
+
+            self.app_state = {PEER: peer_of(transport)}
         self._patience = self.loop.call_later(self.first_request_s, self._close_unless_asked)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -8,7 +8,6 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 
-HANDSHAKE_S = 10.0
 MAX_HANDSHAKES = 64
 """Unfinished handshakes at once; the oldest gives way to one more, for an honest one takes milliseconds."""
 
@@ -37,7 +36,7 @@ class TlsFront:
         *,
         context: Callable[[], ssl.SSLContext],
         established: Callable[[], int],
-        handshake_s: float = HANDSHAKE_S,
+        handshake_s: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sockets = tuple(sockets)

@@ -10,7 +10,6 @@ from ...settings import IntensitySettings, Role
 from ..intensity import IntensitySource, Static, world_average
 from .mix import mix_intensity
 from .scheduled import Scheduled
-from .series_file import FileSeries
 from .tables import table_intensity
 from .weekly import Weekly, gap, time_zone
 
@@ -54,6 +53,8 @@ def offline_source(
         case "file":
             if not settings.file or "\0" in settings.file:
                 raise SettingsError(f"{key}.file: the file provider needs the path of a CSV or JSON file")
+            from .series_file import FileSeries  # noqa: PLC0415 - CSV and statistics, for whoever has a file
+
             return FileSeries(settings, fallback or Static(world_average()), role)
         case other:
             raise SettingsError(

@@ -137,6 +137,11 @@ PROVIDERS: Mapping[str, ProviderFacts] = MappingProxyType(
 )
 
 
+def is_live(settings: IntensitySettings) -> bool:
+    """Whether the settings name a service that is asked over HTTP."""
+    return settings.provider in PROVIDERS
+
+
 def kind_of(settings: IntensitySettings) -> Kind:
     """Whether a source may be booked (`average`) or only steers (`marginal`).
 

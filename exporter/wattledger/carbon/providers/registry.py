@@ -15,7 +15,7 @@ from .eco2mix import Eco2mix
 from .electricity_maps import ElectricityMaps
 from .energi_data_service import EnergiDataService
 from .energy_charts import EnergyCharts
-from .facts import PROVIDERS, ProviderFacts, kind_of
+from .facts import PROVIDERS, ProviderFacts, is_live, kind_of
 from .uk_carbon_intensity import UkCarbonIntensity
 from .watttime import WattTime
 
@@ -32,11 +32,6 @@ _MAKERS: MappingProxyType[str, Callable[[IntensitySettings, Key], Provider]] = M
         "carbon-aware-sdk": lambda settings, _: CarbonAwareSdk(settings),
     }
 )
-
-
-def is_live(settings: IntensitySettings) -> bool:
-    """Whether the settings name a service that is asked over HTTP."""
-    return settings.provider in PROVIDERS
 
 
 def build_provider(settings: IntensitySettings, key: Key, role: Role = "intensity") -> Provider:

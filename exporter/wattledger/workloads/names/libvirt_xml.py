@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from xml.parsers import expat
 
 from .base import ResolverError
 
@@ -42,6 +41,8 @@ def read_domain(data: bytes) -> Domain:
     Raises ResolverError("parse") for what is not well-formed, has a document type, is no domain or is nested
     more than 64 deep.
     """
+    from xml.parsers import expat  # noqa: PLC0415 - for hosts with virtual machines
+
     reader = _Reader()
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartDoctypeDeclHandler = reader.doctype
