@@ -254,6 +254,15 @@ def test_the_agent_is_on_every_node_and_sees_its_processes() -> None:
     assert container["readinessProbe"]["httpGet"] == {"path": "/-/ready", "port": "metrics"}
 
 
+def test_the_agent_is_bounded_in_memory_and_never_throttled() -> None:
+    """A limit of CPU time would hold samples up; a tenth of the nodes at most is without an agent at a time."""
+    daemon_set = one(render(), "DaemonSet")["spec"]
+    resources = agent(render())["containers"][0]["resources"]
+    assert resources["limits"].keys() == {"memory"}
+    assert resources["requests"].keys() == {"cpu", "memory"}
+    assert daemon_set["updateStrategy"]["rollingUpdate"] == {"maxUnavailable": "10%"}
+
+
 def test_nvidia() -> None:
     """Boards come through the toolkit: its runtime class, and of the driver only what NVML needs."""
     spec = agent(render("gpu"))
