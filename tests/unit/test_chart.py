@@ -255,7 +255,7 @@ def test_the_agent_is_on_every_node_and_sees_its_processes() -> None:
 
 
 def test_the_agent_is_bounded_in_memory_and_never_throttled() -> None:
-    """A limit of CPU time would hold samples up; a tenth of the nodes at most is without an agent at a time."""
+    """A limit of CPU time would hold samples up; at an upgrade, nine nodes of ten keep their agent."""
     daemon_set = one(render(), "DaemonSet")["spec"]
     resources = agent(render())["containers"][0]["resources"]
     assert resources["limits"].keys() == {"memory"}
