@@ -13,7 +13,7 @@ from ..model import Workload
 from ..snapshot import Cell, Snapshot, WorkloadRow
 from .catalogue import FAMILIES, IDENTITY
 from .family import MAX_LABELS, PREFIX, Family
-from .lines import Lines
+from .lines import Lines, Starts
 from .samples import add_all
 from .values import joules, label_pairs, number, seconds
 
@@ -29,12 +29,15 @@ _order = attrgetter("component", "mode")  # which is the order of COMPONENTS
 class Renderer:
     """Renders the snapshots of one node, one thread at a time.
 
-    It holds finished lines by `WorkloadRow.uid` for the workloads of the last snapshot, and no more.
+    It holds finished lines by `WorkloadRow.uid` for the workloads of the last snapshot, the labels of its
+    other series, and no more.
     """
 
     def __init__(self, build: Mapping[str, str]) -> None:
         self._build = build
         self._series: dict[int, _Series] = {}
+        self._starts: Starts = {}
+        self._headers: dict[bool, list[tuple[str, str]]] = {}
 
     def render(
         self, snapshot: Snapshot, *, openmetrics: bool, own: Mapping[str, float] | None = None
@@ -43,17 +46,22 @@ class Renderer:
 
         `own` holds the standard process metrics by name.
         """
-        lines = Lines()
+        lines = Lines(self._starts)
         add_all(lines, snapshot, self._build, own or {})
+        self._starts = lines.starts
         self._add_workloads(lines, snapshot.workloads)
         if snapshot.embodied_g is None:  # switched off: what was booked before is not shown any more
             del lines.by_name[_EMBODIED]
-        header = _openmetrics_header if openmetrics else _text_header
+        headers = self._headers.get(openmetrics)
+        if headers is None:
+            write = _openmetrics_header if openmetrics else _text_header
+            headers = [(family.sample_name, "\n".join(write(family))) for family in FAMILIES]
+            self._headers[openmetrics] = headers
         parts: list[str] = []
-        for family in FAMILIES:
-            samples = lines.by_name.get(family.sample_name)
+        for name, header in headers:
+            samples = lines.by_name.get(name)
             if samples:
-                parts.extend(header(family))
+                parts.append(header)
                 parts.extend(samples)
         if openmetrics:
             parts.append("# EOF")

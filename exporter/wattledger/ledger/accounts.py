@@ -11,8 +11,8 @@ their names; what accrues meanwhile counts as not shown, like what expired.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple
 from itertools import count
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -35,6 +35,8 @@ from .admission import Admission
 from .totals import NodeTotal, Total
 
 DORMANT_LIMIT = 1000
+
+_all_of = attrgetter(*NodeTotal.__slots__)  # astuple() would copy each value deeply, at every checkpoint
 
 
 class Accounts:
@@ -266,7 +268,7 @@ class Accounts:
         if self._dormant_dump is None:
             self._dormant_dump = encode_accounts(self._dormant.values())
         return {
-            "node": {component: astuple(total) for component, total in self.node.items()},
+            "node": {component: _all_of(total) for component, total in self.node.items()},
             "expired": {key: [total.energy_uj, total.emissions_g] for key, total in self.expired.items()},
             "expired_embodied_g": self.expired_embodied_g,
             "limited": self.limited,
