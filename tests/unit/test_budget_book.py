@@ -248,9 +248,12 @@ def test_what_is_no_dump_is_refused_as_a_whole(dumped):
 
 
 def test_a_reload_keeps_what_counts_the_same_and_begins_the_rest_from_history():
-    budgets = Budgets([NODE, ML], seed=lambda budget, *_: 100.0 if budget.period == "week" else 0.0)
+    budgets = Budgets([NODE, ML])
     budgets.charge(NOON - HOUR, NOON, 10.0, 0.0, [(1, TRAIN, True, 3.0, 0.0), (2, WEB, True, 2.0, 0.0)])
-    budgets.configure([replace(ML, period="week"), replace(NODE, limit_g=1.0), PODS], hold_ns=0, wall_ns=NOON)
+    fresh = [replace(ML, period="week"), replace(NODE, limit_g=1.0), PODS]
+    assert budgets.unknown(fresh) == [fresh[0], PODS]
+    history = {"ml": 100.0, "node": 1e6}
+    budgets.configure(fresh, hold_ns=0, wall_ns=NOON, seed=lambda budget, *_: history.get(budget.name))
     assert consumed(budgets) == {"ml": 100.0, "node": 10.0, "pods": 0.0}
     budgets.charge(NOON, NOON + S, 10.0, 0.0, [(1, TRAIN, True, 3.0, 0.0), (2, WEB, True, 2.0, 0.0)])
     assert consumed(budgets) == {"ml": 103.0, "node": 20.0, "pods": 5.0}

@@ -232,19 +232,23 @@ def test_a_source_with_a_defect_costs_its_own_values_only():
     ["UPDATE workload SET facts = '{'", "UPDATE workload SET facts = '[1]'", "DROP TABLE hour_energy"],
 )
 def test_a_budget_that_is_new_outlives_a_journal_that_makes_no_sense(tmp_path, damage):
-    """It begins at zero, also while the agent runs, where an exception would end the sampler."""
+    """It begins at zero, also while the agent runs, where an exception would end the sampler.
+
+    Of an agent in its first hour all is known without a journal; this one is older.
+    """
     node = make(tmp_path, retention_ns=400 * DAY_NS)
     set_wall(node, "2026-03-10T00:00")
     worker = node.workloads.bear(container(1))
     node.sampler.tick()
-    run(node, HOUR, use={worker: 4})
+    run(node, 2 * HOUR, use={worker: 4})
     node.ledger.close()
     node.start()
     journal = sqlite3.connect(tmp_path / "journal.sqlite3")
     journal.execute(damage)
     journal.commit()
     journal.close()
-    node.ledger.budgets.configure((ML,), hold_ns=0, wall_ns=node.clock.wall_ns())
+    seed = node.ledger._history.up_to_now(node.ledger.past((ML,)), node.ledger.accounts, 0.0)
+    node.ledger.budgets.configure((ML,), hold_ns=0, wall_ns=node.clock.wall_ns(), seed=seed)
     assert consumed(node.sampler.tick()) == {"ml": 0}
     assert node.sampler.latest().health.journal_errors > 0
 

@@ -20,6 +20,8 @@ from ..exposition.http import NodeView, make_app
 from ..exposition.server import Server
 from ..gpu import control
 from ..idle import IdleFloor
+from ..ledger.book import Ledger
+from ..ledger.past import Past
 from ..logs import configure as configure_logs
 from ..loop import SamplerLoop
 from ..model import COMPONENTS, S_NS
@@ -122,7 +124,7 @@ class Agent:
                 on_web_reload=lambda works: loop.post(lambda sampler: sampler.note_reload(WEB, works)),
             )
             where = ", ".join(self._server.urls)
-            self._signals(loop)
+            self._signals(loop, sampler.ledger)
             loop.start()
             if ready is not None:
                 ready(where)
@@ -157,13 +159,13 @@ class Agent:
         self._failed = True
         self._server.stop()
 
-    def _signals(self, loop: SamplerLoop) -> None:
+    def _signals(self, loop: SamplerLoop, ledger: Ledger) -> None:
         def stop(number: int, _: object) -> None:
             log.info("stopping", extra={"signal": signal.Signals(number).name})
             self._server.stop()
 
         def reload(_number: int, _frame: object) -> None:
-            threading.Thread(target=self._reload, args=(loop,), name="reload", daemon=True).start()
+            threading.Thread(target=self._reload, args=(loop, ledger), name="reload", daemon=True).start()
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
@@ -171,15 +173,18 @@ class Agent:
         signal.signal(control.RELEASE, lambda *_: loop.post(lambda sampler: sampler.sensing.release()))
         signal.signal(control.ACQUIRE, lambda *_: loop.post(lambda sampler: sampler.sensing.acquire()))
 
-    def _reload(self, loop: SamplerLoop) -> None:
+    def _reload(self, loop: SamplerLoop, ledger: Ledger) -> None:
         """Take new settings; bad ones leave the old in force and show in a metric."""
-        with self._reloading:  # of two signals in a row, the later one's settings come last
-            self._load_again(loop)
+        with self._reloading:  # of two signals in a row, the later one finds in force what the first brought
+            self._load_again(loop, ledger)
 
-    def _load_again(self, loop: SamplerLoop) -> None:
+    def _load_again(self, loop: SamplerLoop, ledger: Ledger) -> None:
+        """Get ready whatever takes time, then have the sampler put it in force and wait until it is."""
         self._notifier.reloading(self._clock.monotonic_ns())
+        done = threading.Event()
         try:
             fresh = self._load()
+            past = ledger.past(fresh.budgets)
             grid = None
             if fresh.carbon != self.settings.carbon:
                 grid = build_grid_for(self._kept(fresh), self._clock)
@@ -188,7 +193,13 @@ class Agent:
             log.error("settings not reloaded, the old ones stay in force", extra={"reason": str(error)})
             loop.post(self._note_bad_reload)
         else:
-            loop.post(lambda sampler: self._apply(sampler, fresh, grid))
+
+            def apply(sampler: Sampler) -> None:
+                self._apply(sampler, fresh, grid, past)
+                done.set()
+
+            loop.post(apply)
+            done.wait()
         self._notifier.ready()
 
     @staticmethod
@@ -201,10 +212,13 @@ class Agent:
         storage = replace(fresh.storage, path=start.storage.path)
         return replace(fresh, paths=start.paths, storage=storage, web=start.web)
 
-    def _apply(self, sampler: Sampler, fresh: Settings, ready: Grid | None = None) -> None:
+    def _apply(
+        self, sampler: Sampler, fresh: Settings, ready: Grid | None = None, past: Past | None = None
+    ) -> None:
         """On the sampler's thread: put the reloadable part of the settings in force, all of it or nothing.
 
-        `ready` is the new grid, started; without one, or where another reload came between, it is made here.
+        `ready` is the new grid, started, and `past` what the journal knows of budgets that are to come; what
+        is not given is made here.
         """
         old, wanted = self.settings, fresh
         fresh = self._kept(wanted)
@@ -229,6 +243,7 @@ class Agent:
                 budgets=fresh.budgets,
                 retention_ns=fresh.storage.retention_ns,
                 agent=made_by(fresh),
+                past=past or sampler.ledger.past(fresh.budgets),
             )
         except (SettingsError, OSError) as error:
             log.error("settings not reloaded, the old ones stay in force", extra={"reason": str(error)})

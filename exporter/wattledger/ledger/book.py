@@ -21,6 +21,7 @@ from .amortised import Amortised
 from .checkpoint import Checkpoint
 from .floors import FloorsFile
 from .history import History
+from .past import Past
 from .processes import Processes
 from .totals import Total
 
@@ -164,6 +165,16 @@ class Ledger:
                 log.warning("saved budgets were not readable", extra={"reason": str(error)})
         self.budgets.open(self._clock.wall_ns())
 
+    def past(self, budgets: Sequence[BudgetSettings]) -> Past | None:
+        """What was spent of those budgets that are new or count something else, for `configure`.
+
+        Reads the journal, which may take seconds: not to be called on the sampler's thread while it ticks.
+        None where there is no journal. Raises SettingsError.
+        """
+        if self._history is None:
+            return None
+        return self._history.past(self.budgets.unknown(budgets), self._clock.wall_ns())
+
     def configure(
         self,
         *,
@@ -176,9 +187,16 @@ class Ledger:
         budgets: Sequence[BudgetSettings],
         retention_ns: int,
         agent: Mapping[str, str],
+        past: Past | None,
     ) -> None:
-        """Put reloaded settings in force; raises SettingsError for budgets, with nothing changed."""
-        self.budgets.configure(budgets, hold_ns=hold_ns, wall_ns=self._clock.wall_ns())
+        """Put reloaded settings in force; raises SettingsError for budgets, with nothing changed.
+
+        `past` is what `past()` gave for these budgets, a moment ago and on another thread.
+        """
+        seed = None
+        if past is not None and self._history is not None:
+            seed = self._history.up_to_now(past, self.accounts, self._embodied.grams)
+        self.budgets.configure(budgets, hold_ns=hold_ns, wall_ns=self._clock.wall_ns(), seed=seed)
         self._embodied.configure(embodied)
         self.accounts.embodied = self._embodied.wanted
         if self._history is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,8 +13,10 @@ from ..carbon.budgets.book import Seed
 from ..carbon.budgets.history import seed_from
 from ..carbon.pricing import Prices
 from ..model import S_NS, Intensity
+from ..settings import BudgetSettings
 from .accounts import Accounts
 from .journal import Batch, Journal, NodeSum
+from .past import Count, Past, read_past, up_to_now
 
 EVERY_NS = 60 * S_NS
 HOUR_NS = 3600 * S_NS
@@ -71,6 +73,22 @@ class History:
     def budgets(self) -> list[Any]:
         """The budgets as the journal knows them."""
         return list(self._journal.budgets())
+
+    def past(self, budgets: Sequence[BudgetSettings], wall_ns: int) -> Past:
+        """What the journal knows of budgets that are to come; for any thread but the sampler's: it reads.
+
+        What cannot be read is counted and told of, and nothing is known then. Raises SettingsError.
+        """
+        boot_id, lineage = self._boot_id, self._state.lineage
+        found = self._journal.look(
+            lambda journal: read_past(journal, budgets, wall_ns, boot_id, lineage) if budgets else None
+        )
+        return found or Past(spent={}, booked=None)
+
+    def up_to_now(self, past: Past, accounts: Accounts, embodied_g: float) -> Seed:
+        """The seed of what was read, with what the ledger booked since then; reads nothing."""
+        state = self._state
+        return up_to_now(past, Count(accounts, embodied_g, state.wall_ns, state.covered_ns))
 
     def note(self, prices: Prices, interval_ns: int) -> None:
         """An interval was booked at these prices."""

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -21,7 +22,7 @@ from ..model import S_NS, Workload
 from .journal_file import FILE, OpenFile, UnreadableError, move_aside, open_file, spoilt
 from .journal_marks import Marks
 from .journal_prune import Retention, prune
-from .journal_read import open_for_reading
+from .journal_read import JournalReader, open_for_reading
 from .journal_records import AccountSum, Batch, NodeSum
 from .journal_schema import HOUR_NS
 from .journal_write import Writer
@@ -34,6 +35,7 @@ PENDING_HOURS = 12
 AGAIN_S = 0.2
 
 Lineage = tuple[str, str]
+Found = TypeVar("Found")
 
 
 class Journal:
@@ -132,6 +134,21 @@ class Journal:
         """The budgets of the newest batch in the file that `open()` found, as they were given."""
         return self._budgets
 
+    def look(self, ask: Callable[[JournalReader], Found]) -> Found | None:
+        """What `ask` finds in the file, which it sees as it is at one moment; None where there is no file.
+
+        May be called on any thread; reads the disk. What cannot be read is counted and gives None.
+        """
+        if not os.path.exists(self.path):
+            return None
+        try:
+            with open_for_reading(self.path) as reader:
+                return ask(reader)
+        except (StorageError, sqlite3.Error, AttributeError, ValueError) as error:
+            self.errors += 1
+            log.error("journal cannot be read", extra={"path": self.path, "reason": str(error)})
+            return None
+
     def sum_for(
         self,
         match: Callable[[Workload], bool] | None,
@@ -145,15 +162,7 @@ class Journal:
         Hours partly inside count in proportion to the time that is booked of them. May be called on any
         thread; reads the disk. What cannot be read is counted as an error and gives 0.
         """
-        if not os.path.exists(self.path):
-            return 0.0
-        try:
-            with open_for_reading(self.path) as reader:
-                return reader.grams(match, start_ns, end_ns, embodied=embodied)
-        except (StorageError, sqlite3.Error, AttributeError, ValueError) as error:
-            self.errors += 1
-            log.error("journal cannot be read", extra={"path": self.path, "reason": str(error)})
-            return 0.0
+        return self.look(lambda reader: reader.grams(match, start_ns, end_ns, embodied=embodied)) or 0.0
 
     def _work(self) -> None:
         """The thread: write whatever waits; after a failure, wait for the next batch."""

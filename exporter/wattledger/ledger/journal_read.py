@@ -67,19 +67,19 @@ class JournalReader:
         ends = " UNION ALL ".join(
             f"SELECT {end}(hour) FROM {table}" for table in tables for end in ("min", "max")
         )
-        first, last = self._rows(
+        first, last = self.rows(
             f"SELECT min(hour), max(hour) FROM (SELECT 0 AS hour WHERE 0 UNION ALL {ends})"
         )[0]
         return None if first is None else (first * HOUR_NS, (last + 1) * HOUR_NS)
 
     def written_wall_ns(self) -> int:
         """The wall time of the newest batch, 0 if there is none."""
-        return int(self._rows("SELECT max(wall_ns) FROM boot")[0][0] or 0)
+        return int(self.rows("SELECT max(wall_ns) FROM boot")[0][0] or 0)
 
     def workloads(self) -> dict[int, Workload]:
         """Every workload the journal knows, by its number in the file."""
         if self._known is None:
-            rows = self._rows(f"SELECT id, {_WORKLOAD} FROM workload")
+            rows = self.rows(f"SELECT id, {_WORKLOAD} FROM workload")
             self._known = {row[0]: _workload(row[1:]) for row in rows}
         return self._known
 
@@ -99,7 +99,7 @@ class JournalReader:
 
     def nodes(self, start_ns: int, end_ns: int) -> dict[Component, NodeSum]:
         """The node's sums over a span, by component."""
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT component, {_NODE_SUMS} FROM hour_node WHERE hour >= ? AND hour < ? GROUP BY component",
             _hours(start_ns, end_ns),
         )
@@ -109,7 +109,7 @@ class JournalReader:
         """The node's sums of each hour (where it begins) and component, hours in order."""
         first, last = _hours(start_ns, end_ns)
         for start in self._chunks(first, last):
-            rows = self._rows(
+            rows = self.rows(
                 f"SELECT hour, component, {_NODE_NAMES} FROM hour_node WHERE hour >= ? AND hour < ?"
                 " ORDER BY hour, component",
                 (start, min(last, start + CHUNK_HOURS)),
@@ -119,7 +119,7 @@ class JournalReader:
 
     def cover(self, start_ns: int, end_ns: int) -> list[HourCover]:
         """The hours in which anything was booked, in order; what is missing was not covered."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT hour, covered_ns, embodied_ng FROM hour_cover WHERE hour >= ? AND hour < ? ORDER BY hour",
             _hours(start_ns, end_ns),
         )
@@ -127,7 +127,7 @@ class JournalReader:
 
     def sources(self, start_ns: int, end_ns: int) -> list[SourceSum]:
         """What each source of intensity priced, the one with the most energy first."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT provider, grid_zone, basis, kind, flow, licence, fallback, sum(energy_uj),"
             " sum(facility_uj), sum(emissions_ng), sum(covered_ns)"
             " FROM hour_source JOIN source ON source.id = hour_source.source"
@@ -155,7 +155,7 @@ class JournalReader:
         """Who made the figures of a span (version, ...), each with the wall time since when."""
         found = [
             (since, json.loads(facts))
-            for since, facts in self._rows(
+            for since, facts in self.rows(
                 "SELECT since_ns, facts FROM agent WHERE since_ns < ? ORDER BY since_ns", (end_ns,)
             )
         ]
@@ -202,14 +202,14 @@ class JournalReader:
         total = 0
         for table, column in list(tables.items())[: 2 if embodied else 1]:
             query = f"SELECT sum({column}) FROM {table} WHERE hour >= ? AND hour < ?{only}"
-            total += self._rows(query, (first, last))[0][0] or 0
+            total += self.rows(query, (first, last))[0][0] or 0
         return total
 
     def _choose(self, match: Callable[[Workload], bool]) -> None:
         """Put the workloads that match into a temporary table of this connection."""
         ids = [(id_,) for id_, known in self.workloads().items() if match(known)]
-        self._rows("CREATE TEMPORARY TABLE IF NOT EXISTS chosen (id INTEGER PRIMARY KEY)")
-        self._rows("DELETE FROM chosen")
+        self.rows("CREATE TEMPORARY TABLE IF NOT EXISTS chosen (id INTEGER PRIMARY KEY)")
+        self.rows("DELETE FROM chosen")
         self._connection.executemany("INSERT INTO chosen VALUES (?)", ids)
 
     def _sums(self, first: int, last: int, by: By, *, hourly: bool) -> list[tuple[int, GroupSum]]:
@@ -224,7 +224,7 @@ class JournalReader:
         at = "hour" if hourly else "0"
         for start in self._chunks(first, last):
             part = (start, min(last, start + CHUNK_HOURS))
-            for hour, id_, component, mode, energy_uj, emissions_ng in self._rows(
+            for hour, id_, component, mode, energy_uj, emissions_ng in self.rows(
                 f"SELECT {at}, workload, component, mode, sum(energy_uj), sum(emissions_ng) FROM hour_energy"
                 " WHERE hour >= ? AND hour < ? GROUP BY 1, 2, 3, 4",
                 part,
@@ -232,7 +232,7 @@ class JournalReader:
                 cell = cells.setdefault((hour, group_of[id_]), {})
                 booked_uj, booked_ng = cell.get((component, mode), (0, 0))
                 cell[component, mode] = (booked_uj + energy_uj, booked_ng + emissions_ng)
-            for hour, id_, emissions_ng in self._rows(
+            for hour, id_, emissions_ng in self.rows(
                 f"SELECT {at}, workload, sum(emissions_ng) FROM hour_embodied"
                 " WHERE hour >= ? AND hour < ? GROUP BY 1, 2",
                 part,
@@ -268,7 +268,8 @@ class JournalReader:
         first, last = max(first, span[0] // HOUR_NS), min(last, span[1] // HOUR_NS)
         return range(first, last, CHUNK_HOURS)
 
-    def _rows(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
+    def rows(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
+        """What a query over the tables of `journal_schema` gives."""
         try:
             return self._connection.execute(query, parameters).fetchall()
         except sqlite3.Error as error:

@@ -39,6 +39,7 @@ class _Saved(msgspec.Struct, frozen=True):
 
     fingerprint: str
     slots: list[tuple[_Moment, _Moment, _Grams]]
+    limit_g: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ class Budgets:
     what `known` then says it is. Grams once counted stay counted: a later name moves none.
     Pure but for the zone database: all times are given. Not for use by several threads.
 
-    Life: `load` each dump there is, `open`, then `charge` and `rows` in every tick.
+    Life: `load` each dump there is, `open`, then `charge` and `rows` in every tick. A seed is asked by
+    `open` and `configure`, on the thread of their caller, and given up by them.
     Raises SettingsError for two budgets of one name, an unknown time zone and an unusable selector.
     """
 
@@ -99,13 +101,33 @@ class Budgets:
         self._budgets: dict[str, _Budget] = {}
         self._use(self._make_all(budgets))
 
-    def configure(self, budgets: Sequence[BudgetSettings], *, hold_ns: int, wall_ns: int) -> None:
+    def unknown(self, budgets: Iterable[BudgetSettings]) -> list[BudgetSettings]:
+        """Those that would begin with what a seed tells, because they are new or count something else.
+
+        May be called on any thread. Raises nothing: what cannot be used is refused by `configure`.
+        """
+        now = self._budgets
+        return [
+            budget
+            for budget in budgets
+            if budget.name not in now or now[budget.name].fingerprint != fingerprint(budget)
+        ]
+
+    def configure(
+        self,
+        budgets: Sequence[BudgetSettings],
+        *,
+        hold_ns: int,
+        wall_ns: int,
+        seed: Seed | None = None,
+    ) -> None:
         """Put reloaded settings in force.
 
         A budget with another limit goes on with its consumption; one that is new or counts something
         else begins with what `seed` tells. Raises SettingsError before anything is changed.
         """
         made = self._make_all(budgets)
+        self._seed = seed
         for held in self._held.values():
             self._release(held, wall_ns)
         self._held = {}
@@ -132,6 +154,7 @@ class Budgets:
         """
         for budget in self._budgets.values():
             budget.tally.enter(wall_ns)
+        self._seed = None
 
     @property
     def wants_rows(self) -> bool:
