@@ -139,6 +139,14 @@ def property_of(machine: Machine, name: str, unit: str = "wattledger.service") -
     return machine.run("systemctl", "show", f"--property={name}", "--value", unit).stdout.strip()
 
 
+def wait_for_property(machine: Machine, name: str, other_than: str) -> None:
+    for _ in range(300):
+        if property_of(machine, name) != other_than:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{name} is still {other_than}")
+
+
 def process_status(machine: Machine) -> dict[str, str]:
     """/proc/PID/status of the agent."""
     lines = machine.run("cat", f"/proc/{property_of(machine, 'MainPID')}/status").stdout.splitlines()
@@ -389,6 +397,22 @@ def test_tls_with_files_of_root_alone(machine, counter, tmp_path, folder, drop_i
     refused = machine.run("python3", "-c", script, "prometheus:wrong", check=False)
     assert "401" in refused.stderr
     machine_path(machine, "/etc/default/wattledger").write_text(before)
+    drop_in(machine)
+
+
+def test_an_agent_that_hangs_is_started_anew(machine, counter):
+    """The watchdog, here of 5 s, is fed by the samples, and what it ends goes on where it was."""
+    drop_in(machine)
+    quick = "[Service]\nWatchdogSec=5s\nRestartSec=0\nEnvironment=WATTLEDGER_SAMPLING_INTERVAL=1s\n"
+    machine_path(machine, f"{DROP_INS}/quick.conf").write_text(quick)
+    machine.shell("systemctl daemon-reload; systemctl restart wattledger")
+    before_uj = cpu_uj(machine)
+    fed = property_of(machine, "WatchdogTimestampMonotonic")
+    wait_for_property(machine, "WatchdogTimestampMonotonic", other_than=fed)
+    assert property_of(machine, "NRestarts") == "0"
+    machine.run("systemctl", "kill", "--signal=STOP", "wattledger")
+    wait_for_property(machine, "NRestarts", other_than="0")
+    assert cpu_uj(machine) == before_uj
     drop_in(machine)
 
 
