@@ -38,8 +38,11 @@ class Asked:
         return f"{self.dashboard} / {self.panel['title']} / {self.target['refId']}"
 
     def filled(self, **variables: str) -> str:
-        """The query with every variable replaced; raises KeyError for one that has no value."""
-        return re.sub(r"\$(\w+)", lambda match: variables[match[1]], self.expr)
+        """The query with every variable replaced; raises KeyError for one that has no value.
+
+        Groups of `label_replace` have numbers; Grafana leaves them alone too.
+        """
+        return re.sub(r"\$([a-z_]\w*)", lambda match: variables[match[1]], self.expr)
 
 
 def load(file: Path) -> dict[str, Any]:

@@ -19,10 +19,11 @@ from ..builder.fields import (
 from ..builder.links import TO_NODE
 from ..builder.palette import SCOPES, WINDOWS
 from ..builder.panels import Query, Stat, States, TimeSeries
-from ..builder.promql import NODE, grown, largest, of, rate, total
+from ..builder.promql import NODE, NODE_NAME, grown, largest, of, rate, total
 from ..builder.tables import Label, Table, Value
 
 WHICH = f"{NODE}, budget, period"
+PERIODS = ("day", "week", "month", "quarter", "year")
 CHOSEN = ('budget=~"$budget"',)
 CONSUMED = of("wattledger_budget_consumed_grams", *CHOSEN)
 LIMIT = of("wattledger_budget_limit_grams", *CHOSEN)
@@ -30,19 +31,28 @@ START = of("wattledger_budget_period_start_timestamp_seconds", *CHOSEN)
 END = of("wattledger_budget_period_end_timestamp_seconds", *CHOSEN)
 USED = f"{CONSUMED} / {LIMIT}"
 PASSED = f"(time() - {START}) / ({END} - {START})"
+KNOWN = f"(time() - (min_over_time(timestamp({CONSUMED})[1d:5m]) or timestamp({CONSUMED})))"
+LAST_DAY = f"clamp_max(time() - {START}, 86400)"
 PROJECTED = (
     f"({CONSUMED}\n+ ({CONSUMED} - min_over_time({CONSUMED}[1d]))\n"
-    f"/ clamp_max(time() - {START}, 86400)\n* clamp_min({END} - time(), 0))"
+    f"/ clamp_min({KNOWN} < {LAST_DAY} or {LAST_DAY}, 300)\n* clamp_min({END} - time(), 0))"
 )
+"""The pace is over the last day, or less where the period or what Prometheus knows of it is younger."""
 FULLEST = f"topk(25, max by ({WHICH}) ({USED}))"
 STABLE_FULLEST = f"topk(10, {CONSUMED} @ end() / {LIMIT} @ end())"
 GRID = "grid_zone, provider, basis, kind"
 INTENSITY = of("wattledger_grid_carbon_intensity_grams_per_kilowatt_hour")
 MARKET = of("wattledger_market_carbon_intensity_grams_per_kilowatt_hour")
 UPDATED = of("wattledger_grid_carbon_intensity_updated_timestamp_seconds")
+MOST_SAVED = f"topk(25, max by ({NODE}, duration) ({of('wattledger_grid_best_window_savings_ratio')}))"
 NO_BUDGET = "while no agent has a budget"
 NO_FORECAST = "without a source that forecasts"
 STATIC = "with a source that never changes, such as a static value or a table"
+
+
+def by_window(name: str) -> str:
+    """One value per node and duration, of the 25 largest savings."""
+    return f"max by ({NODE}, duration) ({of(name)})\nand on ({NODE}, duration)\n{MOST_SAVED}"
 
 
 def by_budget(expression: str) -> str:
@@ -60,7 +70,8 @@ BUDGETS = (
         title="Budgets",
         description=(
             "The 25 fullest. Passed is how much of the period has gone by: more used than passed is ahead of "
-            "an even plan. The projection goes on at the pace of the last day, or of the period if younger."
+            "an even plan. The projection goes on at the pace of the last day, "
+            "or of what is known of the period where that is less."
         ),
         queries=(
             Query(FULLEST),
@@ -74,6 +85,7 @@ BUDGETS = (
         labels=(
             Label("budget", "Budget"),
             Label("period", "Period"),
+            Label("cluster", "Cluster"),
             Label("instance", "Node", TO_NODE),
         ),
         values=(
@@ -97,12 +109,12 @@ BUDGETS = (
         queries=(
             Query(
                 f"{USED}\nand on ({WHICH})\n{STABLE_FULLEST}",
-                "{{budget}} ({{period}}) on {{instance}}",
+                f"{{{{budget}}}} ({{{{period}}}}) on {NODE_NAME}",
             ),
             Query(f"max by (period) ({PASSED})", "plan for the {{period}}"),
         ),
         unit=RATIO,
-        dashed=("plan for the day", "plan for the week", "plan for the month", "plan for the quarter"),
+        dashed=tuple(f"plan for the {period}" for period in PERIODS),
         height=10,
         empty=NO_BUDGET,
     ),
@@ -127,9 +139,7 @@ BUDGETS = (
             "Power of the last hour over that of the last day, the ten nodes furthest from 1. "
             "The product with the ratio beside it is the change of the emission rate."
         ),
-        queries=(
-            Query(furthest_from_one("instance:wattledger_node_power:ratio_rate1h_rate1d"), "{{instance}}"),
-        ),
+        queries=(Query(furthest_from_one("instance:wattledger_node_power:ratio_rate1h_rate1d"), NODE_NAME),),
         unit=RATIO,
         minimum=None,
     ),
@@ -140,9 +150,7 @@ BUDGETS = (
             "The ten nodes furthest from 1; above 100 % the grid is dirtier than it was."
         ),
         queries=(
-            Query(
-                furthest_from_one("instance:wattledger_booked_intensity:ratio_rate1h_rate1d"), "{{instance}}"
-            ),
+            Query(furthest_from_one("instance:wattledger_booked_intensity:ratio_rate1h_rate1d"), NODE_NAME),
         ),
         unit=RATIO,
         minimum=None,
@@ -270,14 +278,15 @@ AHEAD = (
             "estimated saving against starting now. The 25 largest savings."
         ),
         queries=(
-            Query(
-                f"1000 * max by ({NODE}, duration) "
-                f"({of('wattledger_grid_best_window_start_timestamp_seconds')})"
-            ),
-            Query(f"max by ({NODE}, duration) ({of('wattledger_grid_best_window_grams_per_kilowatt_hour')})"),
-            Query(f"topk(25, max by ({NODE}, duration) ({of('wattledger_grid_best_window_savings_ratio')}))"),
+            Query(f"1000 * ({by_window('wattledger_grid_best_window_start_timestamp_seconds')})"),
+            Query(by_window("wattledger_grid_best_window_grams_per_kilowatt_hour")),
+            Query(MOST_SAVED),
         ),
-        labels=(Label("duration", "Takes"), Label("instance", "Node", TO_NODE)),
+        labels=(
+            Label("duration", "Takes"),
+            Label("cluster", "Cluster"),
+            Label("instance", "Node", TO_NODE),
+        ),
         values=(
             Value(title="Start", unit=MOMENT),
             Value(title="Mean intensity", unit=GRAMS_PER_KWH, decimals=0),

@@ -7,7 +7,7 @@ from ..builder.fields import GRAMS, GRAMS_PER_KWH, KWH, NUMBER, RATIO, WATT, Thr
 from ..builder.links import TO_NODE
 from ..builder.palette import COMPONENTS
 from ..builder.panels import Bars, Query, Stat, TimeSeries
-from ..builder.promql import NODE, count_or_zero, integral, kwh, of, rate, total
+from ..builder.promql import NODE, NODE_NAME, count_or_zero, integral, kwh, of, of_our_jobs, rate, total
 from ..builder.tables import Label, Table, Value
 
 POWER = of("instance:wattledger_node_energy_joules:rate5m")
@@ -59,7 +59,10 @@ NOW = (
         title="Grid intensity",
         description="Intensity of the grid without PUE, mean of the nodes weighted by what they draw.",
         queries=(
-            Query(f"sum({POWER}\n* on ({NODE})\n{INTENSITY})\n/\nsum({POWER}\nand on ({NODE})\n{INTENSITY})"),
+            Query(
+                f"sum({total(POWER, NODE)}\n* on ({NODE})\nmax by ({NODE}) ({INTENSITY}))"
+                f"\n/\nsum({POWER}\nand on ({NODE})\n{INTENSITY})"
+            ),
         ),
         unit=GRAMS_PER_KWH,
         decimals=0,
@@ -67,7 +70,7 @@ NOW = (
     Stat(
         title="Targets that do not answer",
         description="Agents that Prometheus knows and cannot scrape.",
-        queries=(Query(count_or_zero(f"{of('up')} == 0 and on (job) {of('wattledger_build_info')}")),),
+        queries=(Query(count_or_zero(of_our_jobs(f"{of('up')} == 0"))),),
         thresholds=Thresholds(warning=1),
     ),
     Stat(
@@ -125,14 +128,14 @@ OVER_TIME = (
     ),
     TimeSeries(
         title="Emissions per hour by grid",
-        description="CO₂e, location-based, by the grid zone that the nodes are in.",
+        description="CO₂e, location-based, by the grid zone of the nodes and who says its intensity.",
         queries=(
             Query(
-                "3600 * sum by (grid_zone) (\n"
-                f"{EMISSION_RATE}\n* on ({NODE}) group_left (grid_zone)\n"
-                f"group by ({NODE}, grid_zone) ("
+                "3600 * sum by (grid_zone, provider) (\n"
+                f"{EMISSION_RATE}\n* on ({NODE}) group_left (grid_zone, provider)\n"
+                f"group by ({NODE}, grid_zone, provider) ("
                 f"topk by ({NODE}) (1, {of('wattledger_grid_carbon_intensity_info')})))",
-                "{{grid_zone}}",
+                "{{grid_zone}} by {{provider}}",
             ),
         ),
         unit=GRAMS,
@@ -171,14 +174,14 @@ RANKS = (
     Bars(
         title="Most power",
         description="The ten nodes that draw most, mean of the last five minutes.",
-        queries=(Query(f"sort_desc(topk(10, {total(POWER, 'instance')}))", "{{instance}}"),),
+        queries=(Query(f"sort_desc(topk(10, {total(POWER, NODE)}))", NODE_NAME),),
         unit=WATT,
         width=8,
     ),
     Bars(
         title="Most emissions per hour",
         description="The ten nodes that emit most CO₂e at the pace of the last five minutes.",
-        queries=(Query(f"sort_desc(3600 * topk(10, {total(EMISSION_RATE, 'instance')}))", "{{instance}}"),),
+        queries=(Query(f"sort_desc(3600 * topk(10, {total(EMISSION_RATE, NODE)}))", NODE_NAME),),
         unit=GRAMS,
         width=8,
     ),
@@ -187,9 +190,8 @@ RANKS = (
         description="The ten nodes with most idle power over the last hour: candidates for switching off.",
         queries=(
             Query(
-                "sort_desc(topk(10, "
-                f"{total(of('instance:wattledger_idle_energy_joules:rate1h'), 'instance')}))",
-                "{{instance}}",
+                f"sort_desc(topk(10, {total(of('instance:wattledger_idle_energy_joules:rate1h'), NODE)}))",
+                NODE_NAME,
             ),
         ),
         unit=WATT,
@@ -229,7 +231,9 @@ BUDGETS = (
     Bars(
         title="Fullest budgets",
         description="Part of the limit used in the current period, the 15 fullest; 100 % is the limit.",
-        queries=(Query(f"sort_desc(topk(15, {BUDGET_USE}))", "{{budget}} ({{period}}) on {{instance}}"),),
+        queries=(
+            Query(f"sort_desc(topk(15, {BUDGET_USE}))", f"{{{{budget}}}} ({{{{period}}}}) on {NODE_NAME}"),
+        ),
         unit=RATIO,
         maximum=1,
         thresholds=Thresholds(warning=0.8, bad=1),
@@ -244,7 +248,7 @@ BUDGETS = (
         queries=(
             Query(
                 f"sort_desc(topk(15, {of('instance:wattledger_budget_burn:ratio_rate6h')}))",
-                "{{budget}} ({{period}}) on {{instance}}",
+                f"{{{{budget}}}} ({{{{period}}}}) on {NODE_NAME}",
             ),
         ),
         decimals=2,

@@ -7,7 +7,20 @@ from ..builder.fields import GRAMS, KWH, NUMBER, RATIO, WATT
 from ..builder.links import TO_NODE
 from ..builder.palette import SHARES
 from ..builder.panels import Bars, Query, Stat, TimeSeries
-from ..builder.promql import IDENTITY, NODE, grown, kwh, largest, newest, of, rate, total
+from ..builder.promql import (
+    IDENTITY,
+    NODE,
+    NODE_NAME,
+    WORKLOAD_NAME,
+    grown,
+    kwh,
+    largest,
+    newest,
+    of,
+    rate,
+    short_ids,
+    total,
+)
 from ..builder.tables import Label, Table, Value
 
 ENERGY = "wattledger_gpu_energy_joules_total"
@@ -25,6 +38,14 @@ CHECK = of("wattledger_gpu_energy_check_ratio")
 NO_GPU = "on nodes without a GPU"
 RANKED_BOARDS = f"sum by ({BOARD}) (rate({of(ENERGY)}[$__range] @ end()))"
 RANKED_USERS = f"sum by ({WHO}) (rate({of(WORKLOAD_ENERGY, ON_GPU)}[$__range] @ end()))"
+
+TOP = f"topk(64, {total(rate(ENERGY), BOARD)})"
+
+
+def among_top(expression: str) -> str:
+    """What the list shows of a board beside its power."""
+    return f"{expression}\nand on ({BOARD})\n{TOP}"
+
 
 NOW = (
     Stat(
@@ -70,7 +91,10 @@ NOW = (
     ),
     Stat(
         title="Idle waste",
-        description="GPU power that nobody used: boards that are on and wait.",
+        description=(
+            "GPU power that no workload bears: all of a board that waits, "
+            "and the idle part of a board at work unless it is allocated to its users."
+        ),
         queries=(Query(total(rate(WORKLOAD_ENERGY, ON_GPU, UNUSED))),),
         unit=WATT,
         empty=NO_GPU,
@@ -84,7 +108,7 @@ BOARDS = (
         queries=(
             Query(
                 f"({largest(total(rate(ENERGY), BOARD), RANKED_BOARDS, BOARD, 16)})\n{NAMED}",
-                "{{instance}} #{{index}} {{model}}",
+                f"{NODE_NAME} #{{{{index}}}} {{{{model}}}}",
             ),
         ),
         unit=WATT,
@@ -109,14 +133,18 @@ BOARDS = (
         title="Board list",
         description="The 64 boards that draw most, with their idle floor where one was seen yet.",
         queries=(
-            Query(f"topk(64, {total(rate(ENERGY), BOARD)})"),
+            Query(TOP),
             Query(
-                f"max by ({BOARD}, model, index, pci, driver) ({newest(of('wattledger_gpu_info'), BOARD)})"
+                among_top(
+                    f"max by ({BOARD}, model, index, pci, driver) "
+                    f"({newest(of('wattledger_gpu_info'), BOARD)})"
+                )
             ),
-            Query(f"max by ({BOARD}) ({of('wattledger_gpu_idle_power_watts')})"),
-            Query(kwh(total(grown(ENERGY), BOARD))),
+            Query(among_top(f"max by ({BOARD}) ({of('wattledger_gpu_idle_power_watts')})")),
+            Query(among_top(kwh(total(grown(ENERGY), BOARD)))),
         ),
         labels=(
+            Label("cluster", "Cluster"),
             Label("instance", "Node", TO_NODE),
             Label("index", "Index"),
             Label("model", "Model"),
@@ -138,11 +166,13 @@ BOARDS = (
 SHARING = (
     TimeSeries(
         title="Users of the boards",
-        description="The twelve workloads with most GPU energy over the time shown, idle energy apart.",
+        description=(
+            "The twelve workloads with most GPU energy over the time shown; idle is what none bears."
+        ),
         queries=(
             Query(
-                largest(total(rate(WORKLOAD_ENERGY, ON_GPU), WHO), RANKED_USERS, WHO, 12),
-                "{{instance}} {{kind}} {{pod_namespace}} {{pod_name}} {{name}}",
+                short_ids(largest(total(rate(WORKLOAD_ENERGY, ON_GPU), WHO), RANKED_USERS, WHO, 12)),
+                f"{NODE_NAME} {WORKLOAD_NAME}",
             ),
         ),
         unit=WATT,
@@ -161,6 +191,7 @@ SHARING = (
             ),
         ),
         labels=(
+            Label("cluster", "Cluster"),
             Label("instance", "Node", TO_NODE),
             Label("kind", "Kind"),
             Label("pod_namespace", "Namespace"),
@@ -176,16 +207,17 @@ SHARING = (
     Table(
         title="MIG instances",
         description=(
-            "Instances that boards are divided into. "
+            "Instances that boards are divided into, 100 at most. "
             "Energy is measured per board and split by the activity or the size of its instances."
         ),
         queries=(
             Query(
-                f"max by ({BOARD}, mig_uuid, profile, gpu_instance, compute_instance) "
-                f"({of('wattledger_gpu_mig_info')})"
+                f"topk(100, max by ({BOARD}, mig_uuid, profile, gpu_instance, compute_instance) "
+                f"({of('wattledger_gpu_mig_info')}))"
             ),
         ),
         labels=(
+            Label("cluster", "Cluster"),
             Label("instance", "Node", TO_NODE),
             Label("gpu_uuid", "Board"),
             Label("profile", "Profile"),
@@ -199,9 +231,10 @@ SHARING = (
     ),
     Table(
         title="Weak splits",
-        description="Boards whose energy cannot be split well among their users, and why.",
-        queries=(Query(f"max by ({BOARD}, quality) ({of('wattledger_gpu_split_info')})"),),
+        description="Boards whose energy cannot be split well among their users, and why; 100 at most.",
+        queries=(Query(f"topk(100, max by ({BOARD}, quality) ({of('wattledger_gpu_split_info')}))"),),
         labels=(
+            Label("cluster", "Cluster"),
             Label("instance", "Node", TO_NODE),
             Label("gpu_uuid", "Board"),
             Label("quality", "Why"),
@@ -215,11 +248,11 @@ SHARING = (
 WASTE = (
     Bars(
         title="Idle GPU power by node",
-        description="The 15 nodes with most GPU power that nobody used, now.",
+        description="The 15 nodes with most GPU power that no workload bears, now.",
         queries=(
             Query(
-                f"sort_desc(topk(15, {total(rate(WORKLOAD_ENERGY, ON_GPU, UNUSED), 'instance')}))",
-                "{{instance}}",
+                f"sort_desc(topk(15, {total(rate(WORKLOAD_ENERGY, ON_GPU, UNUSED), NODE)}))",
+                NODE_NAME,
             ),
         ),
         unit=WATT,
@@ -229,12 +262,12 @@ WASTE = (
         title="Counter against integrated power",
         description=(
             "Energy counter of a board over its integrated power: near 1 where both are right, "
-            "off by up to 18 % for single cards."
+            "off by up to 18 % for single cards. The 16 boards furthest from 1 at the end of the time shown."
         ),
         queries=(
             Query(
-                largest(CHECK, f"abs({CHECK} - 1)", BOARD, 16),
-                "{{instance}} {{gpu_uuid}}",
+                largest(CHECK, f"abs({CHECK} @ end() - 1)", BOARD, 16),
+                f"{NODE_NAME} {{{{gpu_uuid}}}}",
             ),
         ),
         unit=RATIO,

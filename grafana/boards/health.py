@@ -6,12 +6,25 @@ from ..builder.dashboard import Dashboard, Row, selection
 from ..builder.fields import BYTES, JOULE, NUMBER, RATIO, SECONDS, WATT, Thresholds, Word, words
 from ..builder.links import TO_NODE
 from ..builder.panels import Bars, Query, Stat, States, TimeSeries
-from ..builder.promql import NODE, count_or_zero, largest, of, rate, total
+from ..builder.promql import (
+    NODE,
+    NODE_NAME,
+    at_end,
+    count_or_zero,
+    grown_at_end,
+    happening,
+    largest,
+    of,
+    of_our_jobs,
+    rate,
+    total,
+)
 from ..builder.tables import Label, Table, Value
 
 PROCESS_CPU = "process_cpu_seconds_total"
 IN_A_DEMO = "in a demo of several nodes, which have one process between them"
 OURS = of("wattledger_build_info")
+READS = f"{NODE}, sensor, reason"
 
 
 def of_agents(expression: str) -> str:
@@ -19,16 +32,27 @@ def of_agents(expression: str) -> str:
     return f"{expression}\nand on ({NODE})\n{OURS}"
 
 
-def top(expression: str) -> str:
-    """The ten largest at a time."""
-    return f"topk(10, {expression})"
+def highest(gauge: str) -> str:
+    """A gauge of the ten agents where it was highest over the time shown."""
+    return largest(gauge, at_end(gauge), NODE, 10)
+
+
+def highest_of_agents(name: str) -> str:
+    """The same for a family that any process may have."""
+    gauge = of(name)
+    return largest(of_agents(gauge), f"{at_end(gauge)}\nand on ({NODE})\n{OURS} @ end()", NODE, 10)
+
+
+def largest_now(name: str) -> str:
+    """The ten largest of our agents, the largest first."""
+    return f"sort_desc(topk(10, {of_agents(of(name))}))"
 
 
 NOW = (
     Stat(
         title="Agents up",
         description="Part of the targets that answered the last scrape.",
-        queries=(Query(f"avg({of('up')} and on (job) {OURS})"),),
+        queries=(Query(f"avg({of_our_jobs(of('up'))})"),),
         unit=RATIO,
         decimals=0,
     ),
@@ -75,8 +99,10 @@ NOW = (
 SAMPLER = (
     TimeSeries(
         title="Time per sample",
-        description="The ten slowest agents at a time; to be far below the sampling interval.",
-        queries=(Query(top(of("wattledger_sampler_duration_seconds")), "{{instance}}"),),
+        description=(
+            "The ten agents with the slowest sample of the time shown; to be far below the sampling interval."
+        ),
+        queries=(Query(highest(of("wattledger_sampler_duration_seconds")), NODE_NAME),),
         unit=SECONDS,
     ),
     TimeSeries(
@@ -91,39 +117,55 @@ SAMPLER = (
     ),
     TimeSeries(
         title="Workload series",
-        description="Held now, the ten agents with most.",
-        queries=(Query(top(of("wattledger_series")), "{{instance}}"),),
+        description="Held at a time, the ten agents with most over the time shown.",
+        queries=(Query(highest(of("wattledger_series")), NODE_NAME),),
     ),
     TimeSeries(
         title="Workloads beyond the series limit",
         description='Per second, the ten agents with most; they are booked to kind="other".',
-        queries=(Query(top(rate("wattledger_series_limited_total")), "{{instance}}"),),
+        queries=(
+            Query(
+                largest(
+                    happening(rate("wattledger_series_limited_total")),
+                    grown_at_end("wattledger_series_limited_total"),
+                    NODE,
+                    10,
+                ),
+                NODE_NAME,
+            ),
+        ),
         unit="cps",
+        empty="while no agent is at its limit",
     ),
     TimeSeries(
         title="Reads without a value",
         description="Per second, by sensor and reason, the ten most frequent.",
         queries=(
             Query(
-                top(total(rate("wattledger_sensor_read_errors_total"), "instance, sensor, reason")),
-                "{{instance}} {{sensor}}: {{reason}}",
+                largest(
+                    happening(total(rate("wattledger_sensor_read_errors_total"), READS)),
+                    total(grown_at_end("wattledger_sensor_read_errors_total"), READS),
+                    READS,
+                    10,
+                ),
+                f"{NODE_NAME} {{{{sensor}}}}: {{{{reason}}}}",
             ),
         ),
         unit="cps",
-        empty="while every read succeeded since the agents started",
+        empty="while every read succeeds",
     ),
     TimeSeries(
         title="Counter corrections",
         description="Per second: overflows that were corrected, and intervals that were left out.",
         queries=(
-            Query(total(rate("wattledger_sensor_wraps_total"), "sensor"), "{{sensor}} wraps"),
+            Query(happening(total(rate("wattledger_sensor_wraps_total"), "sensor")), "{{sensor}} wraps"),
             Query(
-                total(rate("wattledger_sensor_dropped_intervals_total"), "sensor, reason"),
+                happening(total(rate("wattledger_sensor_dropped_intervals_total"), "sensor, reason")),
                 "{{sensor}} left out: {{reason}}",
             ),
         ),
         unit="cps",
-        empty="of what did not happen since the agents started",
+        empty="while counters neither overflow nor mislead",
     ),
 )
 
@@ -142,7 +184,7 @@ STORAGE = (
                 "wattledger_sensor_read_errors_total",
             )
         ),
-        labels=(Label("instance", "Node", TO_NODE),),
+        labels=(Label("cluster", "Cluster"), Label("instance", "Node", TO_NODE)),
         values=tuple(
             Value(title=title, unit=NUMBER, decimals=0)
             for title in (
@@ -196,12 +238,12 @@ STORAGE = (
         description="Per second, by provider and reason.",
         queries=(
             Query(
-                total(rate("wattledger_carbon_source_errors_total"), "role, provider, reason"),
+                happening(total(rate("wattledger_carbon_source_errors_total"), "role, provider, reason")),
                 "{{provider}} as {{role}}: {{reason}}",
             ),
         ),
         unit="cps",
-        empty="while every request succeeded",
+        empty="while every request succeeds",
     ),
     TimeSeries(
         title="Names",
@@ -209,7 +251,8 @@ STORAGE = (
         queries=(
             Query(total(rate("wattledger_name_source_answers_total"), "source"), "{{source}} answers"),
             Query(
-                total(rate("wattledger_name_source_errors_total"), "source, reason"), "{{source}}: {{reason}}"
+                happening(total(rate("wattledger_name_source_errors_total"), "source, reason")),
+                "{{source}}: {{reason}}",
             ),
         ),
         unit="cps",
@@ -229,7 +272,7 @@ COST = (
                     NODE,
                     10,
                 ),
-                "{{instance}}",
+                NODE_NAME,
             ),
         ),
         unit=RATIO,
@@ -238,32 +281,42 @@ COST = (
     ),
     TimeSeries(
         title="Memory of the agents",
-        description="Resident, the ten agents that use most at a time.",
-        queries=(Query(top(of_agents(of("process_resident_memory_bytes"))), "{{instance}}"),),
+        description="Resident, the ten agents that used most over the time shown.",
+        queries=(Query(highest_of_agents("process_resident_memory_bytes"), NODE_NAME),),
         unit=BYTES,
         empty=IN_A_DEMO,
     ),
     TimeSeries(
         title="Power of the agents",
-        description="Energy that the agents allocate to themselves.",
-        queries=(Query(top(total(rate("wattledger_self_energy_joules_total"), "instance")), "{{instance}}"),),
+        description="Energy that agents allocate to themselves, the ten with most over the time shown.",
+        queries=(
+            Query(
+                largest(
+                    rate("wattledger_self_energy_joules_total"),
+                    grown_at_end("wattledger_self_energy_joules_total"),
+                    NODE,
+                    10,
+                ),
+                NODE_NAME,
+            ),
+        ),
         unit=WATT,
     ),
     TimeSeries(
         title="Scrapes",
-        description="The ten slowest at a time, as Prometheus sees them.",
-        queries=(Query(top(of_agents(of("scrape_duration_seconds"))), "{{instance}}"),),
+        description="The ten agents with the slowest of the time shown, as Prometheus sees them.",
+        queries=(Query(highest_of_agents("scrape_duration_seconds"), NODE_NAME),),
         unit=SECONDS,
     ),
     Bars(
         title="Largest scrapes",
         description="Samples of the last scrape, the ten largest.",
-        queries=(Query(f"sort_desc({top(of_agents(of('scrape_samples_scraped')))})", "{{instance}}"),),
+        queries=(Query(largest_now("scrape_samples_scraped"), NODE_NAME),),
     ),
     Bars(
         title="New series",
         description="Series that the last scrape added: churn is what costs a Prometheus most.",
-        queries=(Query(f"sort_desc({top(of_agents(of('scrape_series_added')))})", "{{instance}}"),),
+        queries=(Query(largest_now("scrape_series_added"), NODE_NAME),),
     ),
 )
 

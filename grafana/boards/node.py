@@ -17,15 +17,27 @@ from ..builder.fields import (
 )
 from ..builder.palette import COMPONENTS, SHARES
 from ..builder.panels import Query, Stat, States, TimeSeries
-from ..builder.promql import IDENTITY, count_or_zero, grown, kwh, of, rate, total
+from ..builder.promql import (
+    IDENTITY,
+    WORKLOAD_NAME,
+    count_or_zero,
+    grown,
+    happening,
+    kwh,
+    of,
+    rate,
+    short_ids,
+    total,
+)
+from ..builder.promql import NODE as WHICH_NODE
 from ..builder.tables import Label, Table, Value
 
 ENERGY = "wattledger_node_energy_joules_total"
 EMISSIONS = "wattledger_node_emissions_grams_total"
 WORKLOAD_ENERGY = "wattledger_workload_energy_joules_total"
 WORKLOAD_EMISSIONS = "wattledger_workload_emissions_grams_total"
-WHO = f"cluster, job, instance, {IDENTITY}"
-NAME = "{{kind}} {{pod_namespace}} {{pod_name}} {{name}}{{id}}"
+WHO = f"{WHICH_NODE}, {IDENTITY}"
+ZONE = f"{WHICH_NODE}, sensor, zone_name, device"
 RANKED = total(f"rate({of(WORKLOAD_ENERGY)}[$__range] @ end())", WHO)
 TOP = f"topk(12, {RANKED})"
 UP = words(Word(1, "up", "good"), Word(0, "lost", "bad"))
@@ -137,7 +149,7 @@ WORKLOAD_PANELS = (
             "A workload that is born waits for its name; until then it is in the rest."
         ),
         queries=(
-            Query(f"{total(rate(WORKLOAD_ENERGY), WHO)}\nand on ({WHO})\n{TOP}", NAME),
+            Query(short_ids(f"{total(rate(WORKLOAD_ENERGY), WHO)}\nand on ({WHO})\n{TOP}"), WORKLOAD_NAME),
             Query(
                 f"clamp_min({total(rate(ENERGY))} - sum({total(rate(WORKLOAD_ENERGY), WHO)}"
                 f"\nand on ({WHO})\n{TOP}), 0)",
@@ -204,17 +216,10 @@ SENSOR_PANELS = (
         title="Meters",
         description="How each zone is read, what it counts towards, and how far it can be trusted.",
         queries=(
-            Query(
-                "max by (instance, sensor, zone_name, device, method, covers) "
-                f"({of('wattledger_sensor_info')})"
-            ),
-            Query(f"max by (instance, sensor, zone_name, device) ({of('wattledger_sensor_up')})"),
-            Query(
-                f"max by (instance, sensor, zone_name, device) ({of('wattledger_sensor_uncertainty_ratio')})"
-            ),
-            Query(
-                total(rate("wattledger_sensor_energy_joules_total"), "instance, sensor, zone_name, device")
-            ),
+            Query(f"max by ({ZONE}, method, covers) ({of('wattledger_sensor_info')})"),
+            Query(f"max by ({ZONE}) ({of('wattledger_sensor_up')})"),
+            Query(f"max by ({ZONE}) ({of('wattledger_sensor_uncertainty_ratio')})"),
+            Query(total(rate("wattledger_sensor_energy_joules_total"), ZONE)),
         ),
         labels=(
             Label("instance", "Node"),
@@ -236,24 +241,28 @@ SENSOR_PANELS = (
         description="Per second, by reason; nothing is made up for them.",
         queries=(
             Query(
-                total(rate("wattledger_sensor_read_errors_total"), "instance, sensor, reason"),
+                happening(
+                    total(rate("wattledger_sensor_read_errors_total"), f"{WHICH_NODE}, sensor, reason")
+                ),
                 "{{instance}} {{sensor}}: {{reason}}",
             ),
         ),
         unit="cps",
-        empty="while every read succeeded since the agent started",
+        empty="while every read succeeds",
     ),
     TimeSeries(
         title="Intervals left out",
         description="Per second, by reason; the energy of such an interval is not trustworthy.",
         queries=(
             Query(
-                total(rate("wattledger_sensor_dropped_intervals_total"), "instance, sensor, reason"),
+                happening(
+                    total(rate("wattledger_sensor_dropped_intervals_total"), f"{WHICH_NODE}, sensor, reason")
+                ),
                 "{{instance}} {{sensor}}: {{reason}}",
             ),
         ),
         unit="cps",
-        empty="while no interval was left out since the agent started",
+        empty="while no interval is left out",
     ),
 )
 

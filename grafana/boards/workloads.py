@@ -6,7 +6,7 @@ from ..builder.dashboard import ANYTHING_OR_NOTHING, Dashboard, Row, Variable, s
 from ..builder.fields import GRAMS, KWH, SECONDS, WATT
 from ..builder.links import TO_NAMESPACE, TO_NODE
 from ..builder.panels import Bars, Query, TimeSeries
-from ..builder.promql import IDENTITY, NODE, across, grown, integral, kwh, of, rate, total
+from ..builder.promql import IDENTITY, NODE, across, grown, integral, kwh, largest_recorded, of, rate, total
 from ..builder.tables import Label, Table, Value
 
 ENERGY = "wattledger_workload_energy_joules_total"
@@ -21,10 +21,18 @@ ALL_NODES = "Over all nodes of the cluster and job, whichever instance is chosen
 
 NAMESPACE_POWER = across("namespace:wattledger_workload_energy_joules:rate5m", 'pod_namespace=~"$namespace"')
 NAMESPACE_RATE = across("namespace:wattledger_workload_emissions_grams:rate5m", 'pod_namespace=~"$namespace"')
+NAMESPACE_EMBODIED = across(
+    "namespace:wattledger_workload_embodied_emissions_grams:increase1h", 'pod_namespace=~"$namespace"'
+)
+TOP_NAMESPACES = f"topk(50, {total(integral(NAMESPACE_POWER), 'cluster, pod_namespace')})"
 POD_POWER = across("pod:wattledger_workload_energy_joules:rate5m", 'pod_namespace=~"$namespace"')
 UNIT_POWER = across("unit:wattledger_workload_energy_joules:rate5m")
-USER_ENERGY = across("user:wattledger_workload_energy_joules:increase1h")
-ACCOUNT_ENERGY = across("account:wattledger_workload_energy_joules:increase1h")
+USER_POWER = across("user:wattledger_workload_energy_joules:rate5m")
+
+
+def among_top_namespaces(expression: str) -> str:
+    """A sum per namespace, of the 50 with most energy."""
+    return f"{total(expression, 'cluster, pod_namespace')}\nand on (cluster, pod_namespace)\n{TOP_NAMESPACES}"
 
 
 def container(expression: str) -> str:
@@ -41,19 +49,38 @@ def job(expression: str) -> str:
     return f"{total(expression, WHICH_JOB)}\n* on ({NODE}, kind, id) group_left (user, account)\n({info})"
 
 
+def among_top_jobs(expression: str) -> str:
+    """A figure per job, of the 100 with most energy."""
+    return f"{expression}\nand on ({WHICH_JOB})\ntopk(100, {total(grown(ENERGY, *JOB), WHICH_JOB)})"
+
+
+def of_people(label: str) -> tuple[Query, Query]:
+    """Energy and emissions of the last hour by user or account, of the 25 with most energy."""
+    energy, emissions = (
+        f"sum by ({label}) ({across(f'{label}:wattledger_workload_{what}:increase1h')})"
+        for what in ("energy_joules", "emissions_grams")
+    )
+    return (
+        Query(f"topk(25, {kwh(energy)})"),
+        Query(f"{emissions}\nand on ({label})\ntopk(25, {energy})"),
+    )
+
+
 NAMESPACES = (
     TimeSeries(
         title="Power by namespace",
-        description=f"The ten namespaces that draw most at a time. {ALL_NODES}",
-        queries=(Query(f"topk(10, sum by (pod_namespace) ({NAMESPACE_POWER}))", "{{pod_namespace}}"),),
+        description=f"The ten namespaces with most energy over the time shown. {ALL_NODES}",
+        queries=(Query(largest_recorded(NAMESPACE_POWER, "pod_namespace", 10), "{{pod_namespace}}"),),
         unit=WATT,
         stacked=True,
         empty="without Kubernetes",
     ),
     TimeSeries(
         title="Emissions per hour by namespace",
-        description=f"CO₂e of the ten namespaces that emit most at a time. {ALL_NODES}",
-        queries=(Query(f"3600 * topk(10, sum by (pod_namespace) ({NAMESPACE_RATE}))", "{{pod_namespace}}"),),
+        description=f"CO₂e of the ten namespaces that emitted most over the time shown. {ALL_NODES}",
+        queries=(
+            Query(f"3600 * ({largest_recorded(NAMESPACE_RATE, 'pod_namespace', 10)})", "{{pod_namespace}}"),
+        ),
         unit=GRAMS,
         stacked=True,
         empty="without Kubernetes",
@@ -61,22 +88,14 @@ NAMESPACES = (
     Table(
         title="Namespaces",
         description=(
-            "Energy and emissions over the time shown, up to the last full minute; embodied emissions of the "
-            f"last hour. The name leads to its pods. {ALL_NODES}"
+            "The 50 with most energy over the time shown, up to the last full minute; embodied emissions "
+            f"of the last hour. The name leads to its pods. {ALL_NODES}"
         ),
         queries=(
-            Query(f"topk(50, {total(NAMESPACE_POWER, 'cluster, pod_namespace')})"),
-            Query(kwh(total(integral(NAMESPACE_POWER), "cluster, pod_namespace"))),
-            Query(total(integral(NAMESPACE_RATE), "cluster, pod_namespace")),
-            Query(
-                total(
-                    across(
-                        "namespace:wattledger_workload_embodied_emissions_grams:increase1h",
-                        'pod_namespace=~"$namespace"',
-                    ),
-                    "cluster, pod_namespace",
-                )
-            ),
+            Query(among_top_namespaces(NAMESPACE_POWER)),
+            Query(kwh(TOP_NAMESPACES)),
+            Query(among_top_namespaces(integral(NAMESPACE_RATE))),
+            Query(among_top_namespaces(NAMESPACE_EMBODIED)),
         ),
         labels=(Label("cluster", "Cluster"), Label("pod_namespace", "Namespace", TO_NAMESPACE)),
         values=(
@@ -85,7 +104,7 @@ NAMESPACES = (
             Value(title="Emissions", unit=GRAMS),
             Value(title="Embodied, last hour", unit=GRAMS),
         ),
-        sort="Power",
+        sort="Energy",
         empty="without Kubernetes; the embodied column also where no embodied emissions are configured",
     ),
 )
@@ -139,6 +158,7 @@ PODS = (
             ),
         ),
         labels=(
+            Label("cluster", "Cluster"),
             Label("instance", "Node", TO_NODE),
             Label("pod_namespace", "Namespace"),
             Label("pod_name", "Pod"),
@@ -158,8 +178,10 @@ PODS = (
 UNITS = (
     TimeSeries(
         title="Power by unit",
-        description=f"The ten systemd units that draw most at a time, each over all nodes. {ALL_NODES}",
-        queries=(Query(f"topk(10, sum by (id) ({UNIT_POWER}))", "{{id}}"),),
+        description=(
+            f"The ten systemd units with most energy over the time shown, each over all nodes. {ALL_NODES}"
+        ),
+        queries=(Query(largest_recorded(UNIT_POWER, "id", 10), "{{id}}"),),
         unit=WATT,
         stacked=True,
         empty="without systemd",
@@ -192,52 +214,44 @@ UNITS = (
 )
 
 PEOPLE = (
-    Bars(
-        title="Users, energy of the last hour",
-        description=f"The 15 users with most energy. {ALL_NODES}",
-        queries=(Query(f"sort_desc(topk(15, {kwh(f'sum by (user) ({USER_ENERGY})')}))", "{{user}}"),),
-        unit=KWH,
-        empty="while no workload has a known user",
-    ),
-    Bars(
-        title="Accounts, energy of the last hour",
-        description=f"The 15 accounts of the batch system with most energy. {ALL_NODES}",
-        queries=(
-            Query(f"sort_desc(topk(15, {kwh(f'sum by (account) ({ACCOUNT_ENERGY})')}))", "{{account}}"),
-        ),
-        unit=KWH,
-        empty="without a batch system",
-    ),
     TimeSeries(
         title="Power by user",
-        description=f"The ten users that draw most at a time. {ALL_NODES}",
-        queries=(
-            Query(
-                f"topk(10, sum by (user) ({across('user:wattledger_workload_energy_joules:rate5m')}))",
-                "{{user}}",
-            ),
-        ),
+        description=f"The ten users with most energy over the time shown. {ALL_NODES}",
+        queries=(Query(largest_recorded(USER_POWER, "user", 10), "{{user}}"),),
         unit=WATT,
         stacked=True,
         empty="while no workload has a known user",
     ),
     Table(
-        title="Users and accounts, emissions of the last hour",
-        description=f"CO₂e per user and per account; the two are not to be added up. {ALL_NODES}",
-        queries=(
-            Query(
-                f"topk(25, sum by (user) ({across('user:wattledger_workload_emissions_grams:increase1h')}))"
-            ),
-            Query(
-                "topk(25, sum by (account) "
-                f"({across('account:wattledger_workload_emissions_grams:increase1h')}))"
-            ),
+        title="Users",
+        description=f"The 25 users with most energy in the last hour. {ALL_NODES}",
+        queries=of_people("user"),
+        labels=(Label("user", "User"),),
+        values=(
+            Value(title="Energy, last hour", unit=KWH),
+            Value(title="Emissions, last hour", unit=GRAMS),
         ),
-        labels=(Label("user", "User"), Label("account", "Account")),
-        values=(Value(title="Of the user", unit=GRAMS), Value(title="Of the account", unit=GRAMS)),
-        width=12,
+        sort="Energy, last hour",
+        width=6,
         height=8,
-        empty="while no workload has a known user or account",
+        empty="while no workload has a known user",
+    ),
+    Table(
+        title="Accounts",
+        description=(
+            "The 25 accounts of the batch system with most energy in the last hour. "
+            f"What an account bears its users bear too, so the two lists are not to be added up. {ALL_NODES}"
+        ),
+        queries=of_people("account"),
+        labels=(Label("account", "Account"),),
+        values=(
+            Value(title="Energy, last hour", unit=KWH),
+            Value(title="Emissions, last hour", unit=GRAMS),
+        ),
+        sort="Energy, last hour",
+        width=6,
+        height=8,
+        empty="without a batch system",
     ),
 )
 
@@ -245,19 +259,22 @@ JOBS = (
     Table(
         title="Jobs",
         description=(
-            "Batch jobs on the chosen nodes that ran in the time shown: what each of them cost there. "
-            "A job on several nodes has one row per node."
+            "Batch jobs on the chosen nodes that ran in the time shown, the 100 with most energy: what each "
+            "of them cost there. A job on several nodes has one row per node."
         ),
         queries=(
-            Query(kwh(job(grown(ENERGY, *JOB)))),
-            Query(job(grown(EMISSIONS, *JOB))),
-            Query(job(grown(CPU, *JOB))),
+            Query(f"topk(100, {kwh(job(grown(ENERGY, *JOB)))})"),
+            Query(among_top_jobs(job(grown(EMISSIONS, *JOB)))),
+            Query(among_top_jobs(job(grown(CPU, *JOB)))),
             Query(
-                f"({job(grown(EMISSIONS, *JOB))})\n/ on ({WHICH_JOB}, user, account)\n"
-                f"({job(grown(CPU, *JOB))} > 0)"
+                among_top_jobs(
+                    f"({job(grown(EMISSIONS, *JOB))})\n/ on ({WHICH_JOB}, user, account)\n"
+                    f"({job(grown(CPU, *JOB))} > 0)"
+                )
             ),
         ),
         labels=(
+            Label("cluster", "Cluster"),
             Label("id", "Job"),
             Label("name", "Name"),
             Label("user", "User"),

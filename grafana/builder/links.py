@@ -5,7 +5,9 @@ from __future__ import annotations
 from .fields import JSON
 
 TAG = "wattledger"
-KEPT = "${datasource:queryparam}&${cluster:queryparam}&${job:queryparam}&${__url_time_range}"
+THERE = "var-cluster=${__data.fields.cluster:percentencode}"
+"""The cluster of the row, as nodes of two clusters may have one name; empty where there is no such label."""
+KEPT = f"{THERE}&${{datasource:queryparam}}&${{job:queryparam}}&${{__url_time_range}}"
 TO_NODE = (
     "Show the node",
     f"/d/wattledger-node/wattledger-node?var-instance=${{__data.fields.instance:percentencode}}&{KEPT}",

@@ -115,7 +115,12 @@ class Panel:
 
     def _defaults(self) -> JSON:
         defaults: JSON = {"unit": self.unit, "color": self.color(), "thresholds": self.thresholds.json()}
-        optional = {"decimals": self.decimals, "min": self.minimum, "max": self.maximum}
+        optional = {
+            "decimals": self.decimals,
+            "min": self.minimum,
+            "max": self.maximum,
+            "noValue": f"Nothing {self.empty}" if self.empty and self.format == "time_series" else None,
+        }
         defaults |= {key: value for key, value in optional.items() if value is not None}
         return defaults | {"mappings": list(self.mappings), "custom": self.custom()}
 

@@ -6,6 +6,8 @@ SELECTION = 'cluster=~"$cluster", job=~"$job", instance=~"$instance"'
 ACROSS_NODES = 'cluster=~"$cluster", job=~"$job"'
 NODE = "cluster, job, instance"
 IDENTITY = "kind, id, name, pod_namespace, pod_name, container_name"
+NODE_NAME = "{{cluster}} {{instance}}"
+WORKLOAD_NAME = "{{kind}} {{pod_namespace}} {{pod_name}} {{name}} {{id}}"
 
 
 def of(name: str, *matchers: str) -> str:
@@ -59,5 +61,43 @@ def newest(info: str, by: str) -> str:
 
 
 def largest(expression: str, ranked: str, by: str, count: int) -> str:
-    """`expression` for the `count` series with the largest `ranked`, the same ones at every step."""
+    """`expression` for the `count` series with the largest `ranked`.
+
+    Over time these are the same at every step only if all of `ranked` is taken `@ end()`.
+    """
     return f"{expression}\nand on ({by})\ntopk({count}, {ranked})"
+
+
+def at_end(selector: str) -> str:
+    """The highest value of a gauge over the time shown, to rank by."""
+    return f"max_over_time({selector}[$__range] @ end())"
+
+
+def grown_at_end(name: str, *matchers: str) -> str:
+    """What a counter grew by over the time shown, to rank by."""
+    return f"increase({of(name, *matchers)}[$__range] @ end())"
+
+
+def largest_recorded(recorded: str, by: str, count: int) -> str:
+    """Sums of a recorded rate by a label, of the `count` that add up to most over the time shown."""
+    ranked = total(f"sum_over_time({recorded}[$__range] @ end())", by)
+    return largest(total(recorded, by), ranked, by, count)
+
+
+def happening(expression: str) -> str:
+    """What is not 0: counters of what may go wrong are there, and stand still, while nothing does."""
+    return f"{expression} > 0"
+
+
+def short_ids(expression: str) -> str:
+    """Ids of containers cut to the twelve digits that their runtimes show, for legends."""
+    return f'label_replace({expression}, "id", "$1", "id", "([0-9a-f]{{12}})[0-9a-f]{{52}}")'
+
+
+def of_our_jobs(expression: str) -> str:
+    """Series of the scrape jobs that have agents, or had: by name when none of a job's agents answers.
+
+    The alert WattledgerAgentDown knows a job by the same name.
+    """
+    named = of("up", 'job=~".*wattledger.*"')
+    return f"{expression} and on (job) ({of('wattledger_build_info')} or {named})"

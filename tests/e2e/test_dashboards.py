@@ -21,8 +21,15 @@ import pytest
 import yaml
 
 from tests.agent_process import REPOSITORY, AgentProcess, Scrape
-from tests.dashboard_queries import Asked, queries, query_of
-from tests.prometheus_server import PrometheusServer, import_openmetrics, needs_prometheus, scrape_config
+from tests.dashboard_queries import Asked, panels, queries, query_of
+from tests.dashboard_tables import frame, merged
+from tests.prometheus_server import (
+    PrometheusServer,
+    Sample,
+    import_openmetrics,
+    needs_prometheus,
+    scrape_config,
+)
 
 NODES = tuple(f"node-{number:02d}" for number in range(1, 9))
 RULES = REPOSITORY / "deploy/prometheus/wattledger.rules.yml"
@@ -55,11 +62,17 @@ class Fleet:
             return len(self.prometheus.query(query, at=self.ended))
         return len(self.prometheus.query_range(query, self.began + RANGE_S / 2, self.ended, STEP_S))
 
-    def value(self, asked: Asked, **variables: str) -> float:
-        """The one value of an instant query."""
+    def samples(self, asked: Asked, instance: str = ".+") -> list[Sample]:
+        """What a query gives of the demo at the end."""
+        everything = {"cluster": ".*", "job": "wattledger", "namespace": ".*", "budget": ".+"}
+        span = {"__rate_interval": RATE_INTERVAL, "__range": f"{round(self.ended - self.began)}s"}
+        return self.prometheus.query(asked.filled(instance=instance, **everything | span), at=self.ended)
+
+    def value(self, asked: Asked, at: float | None = None, **variables: str) -> float:
+        """The one value of an instant query, at the end by default."""
         span = {"__rate_interval": RATE_INTERVAL, "__range": f"{round(self.ended - self.began)}s"}
         query = asked.filled(**{"cluster": ".*", "job": "wattledger", "instance": ".+"} | span | variables)
-        return self.prometheus.value(query, at=self.ended)
+        return self.prometheus.value(query, at=self.ended if at is None else at)
 
 
 def shorter_rules(folder: Path) -> Path:
@@ -158,6 +171,38 @@ def test_every_query_gives_data_from_the_demo_fleet(fleet):
     assert never == []
 
 
+def test_a_value_stands_in_one_row_of_its_table(fleet):
+    """Grafana joins rows by the labels they share, and gives a value to every row that it fits."""
+    tables = [(title, panel) for title, panel in panels() if panel["type"] == "table"]
+    assert len(tables) >= 12
+    for title, panel in tables:
+        asked = [a for a in queries() if (a.dashboard, a.panel["title"]) == (title, panel["title"])]
+        answers = [fleet.samples(one) for one in asked]
+        letters = [one.target["refId"] for one in asked]
+        rows = merged([frame(letter, samples) for letter, samples in zip(letters, answers, strict=True)])
+        shown = {letter: sum(f"Value #{letter}" in row for row in rows) for letter in letters}
+        given = {letter: len(samples) for letter, samples in zip(letters, answers, strict=True)}
+        assert shown == given, (title, panel["title"])
+
+
+def test_errors_that_do_not_happen_are_not_drawn(fleet):
+    """The counters of all reasons are there from the start; only what grows is a line."""
+    reads = query_of("Node", "Reads without a value")
+    assert fleet.ask(reads, job="wattledger", instance="node-01") == 0
+    assert fleet.ask(reads, job="wattledger", instance="node-04") == 1
+    assert fleet.ask(query_of("Exporter health", "Workloads beyond the series limit"), job="wattledger") == 0
+
+
+def test_a_legend_is_short_and_names_its_workload(fleet):
+    """An id of 64 digits is cut to 12; a job keeps its number."""
+    for board in ("Node", "GPU"):
+        panel = "Workloads" if board == "Node" else "Users of the boards"
+        ids = [sample.labels.get("id", "") for sample in fleet.samples(query_of(board, panel), "node-01")]
+        assert any(len(one) == 12 for one in ids)
+        assert max(map(len, ids)) < 64
+        assert any(one.isdigit() and len(one) < 12 for one in ids)
+
+
 def test_the_node_dashboard_shows_each_node(fleet):
     """With GPU or without, measured or estimated: what is empty says so."""
     empty = [
@@ -217,15 +262,17 @@ def test_the_components_of_a_node_add_up_to_its_power(fleet):
 
 
 def test_the_fleet_draws_what_its_nodes_draw(fleet):
-    """Recorded power of all nodes against each node's own counters, and against what agents booked."""
+    """Recorded power of all nodes against their counters at that moment, and against what agents booked."""
     shown = fleet.value(query_of("Fleet", "Power"))
-    nodes = sum(fleet.value(query_of("Node", "Power"), instance=node) for node in NODES)
+    recorded = 'timestamp(instance:wattledger_node_energy_joules:rate5m{job="wattledger"})'
+    (moment,) = {sample.value for sample in fleet.prometheus.query(recorded, at=fleet.ended)}
+    nodes = sum(fleet.value(query_of("Node", "Power"), at=moment, instance=node) for node in NODES)
     booked = sum(
         sum(fleet.after[node].select("wattledger_node_energy_joules_total").values())
         - sum(fleet.before[node].select("wattledger_node_energy_joules_total").values())
         for node in NODES
     ) / (fleet.ended - fleet.began)
-    assert shown == pytest.approx(nodes, rel=0.05)
+    assert shown == pytest.approx(nodes, rel=0.01)
     assert shown == pytest.approx(booked, rel=0.25)
     counted = fleet.value(query_of("Fleet", "Nodes"))
     assert counted == len(NODES)

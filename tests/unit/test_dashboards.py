@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -23,6 +24,7 @@ from tests.command_line import REPOSITORY
 from tests.dashboard_queries import FILES, FOLDER, load, panels, queries
 from tests.dashboard_rules import RULES, excuses, lint, matchers, parse, selectors, walk
 from wattledger.exposition.catalogue import BY_SAMPLE_NAME
+from wattledger.settings import Period
 
 EXCLUSIONS = yaml.safe_load((REPOSITORY / "grafana/.lint").read_text())["exclusions"]
 RECORDED = {
@@ -248,16 +250,45 @@ class TestQueries:
             assert not [s.name for s in selectors(asked.expr) if "workload" in s.name], str(asked)
 
     def test_lists_over_a_fleet_are_bounded(self):
-        """A table or a row of bars of nodes, pods or containers has an end, also at a thousand nodes."""
-        unbounded = [
-            f"{title} / {panel['title']}"
-            for title, panel in panels()
-            if panel["type"] == "bargauge"
-            and not any(
-                word in target["expr"] for target in panel["targets"] for word in ("topk(", "sum by (kind)")
-            )
-        ]
-        assert unbounded == []
+        """Every column of a table and every row of bars has an end, also at a thousand nodes."""
+        unbounded = {
+            asked.panel["title"]
+            for asked in queries()
+            if asked.panel["type"] in ("bargauge", "table") and not re.search(r"topk\(\d", asked.expr)
+        }
+        assert unbounded == {
+            "Meters",  # of one node
+            "Sources",  # one row per grid and licence
+            "Whose nobody is",  # five kinds
+        }
+
+    def test_lines_do_not_come_and_go_with_their_rank(self):
+        """Which series are drawn is decided once, at the end of the time shown, not at every step of it."""
+        for asked in queries():
+            if asked.target["instant"]:
+                continue
+            aggregates = [n for n, _ in walk(parse(asked.expr)) if isinstance(n, promql.AggregateExpr)]
+            for rank in (one for one in aggregates if (str(one.op), one.modifier) == ("topk", None)):
+                ranked = [s for s, _ in walk(rank.expr) if isinstance(s, promql.VectorSelector)]
+                assert {str(s.at) for s in ranked} == {"@ end()"}, str(asked)
+
+    def test_a_panel_without_data_says_when(self):
+        """Where there would be `No data`; in a table the same text would stand in every empty cell."""
+        for title, panel in panels():
+            said = panel["fieldConfig"]["defaults"].get("noValue", "")
+            if panel["type"] != "table" and " Empty " in panel["description"]:
+                assert said.startswith("Nothing "), (title, panel["title"])
+            else:
+                assert said == ""
+
+    def test_the_plan_of_every_period_is_dashed(self):
+        (panel,) = (panel for _, panel in panels() if panel["title"] == "Consumed against plan")
+        dashed = {
+            override["matcher"]["options"]
+            for override in panel["fieldConfig"]["overrides"]
+            if any(item["id"] == "custom.lineStyle" for item in override["properties"])
+        }
+        assert dashed == {f"plan for the {period}" for period in get_args(Period)}
 
     def test_a_panel_with_recorded_series_says_so(self):
         for title, panel in panels():
@@ -312,8 +343,23 @@ class TestLinks:
         assert len(urls) >= 2
         for url in urls:
             assert url.split("/")[2] in UIDS.values()
-            for kept in ("datasource:queryparam", "cluster:queryparam", "job:queryparam", "__url_time_range"):
+            for kept in ("datasource:queryparam", "job:queryparam", "__url_time_range"):
                 assert f"${{{kept}}}" in url
+
+    def test_a_link_leads_to_the_cluster_of_its_row(self):
+        """Nodes of two clusters may have one name; a table that links has to show the cluster for it."""
+        for title, panel in panels():
+            names = {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]}
+            links = [
+                link["url"]
+                for override in panel["fieldConfig"]["overrides"]
+                for item in override["properties"]
+                if item["id"] == "links"
+                for link in item["value"]
+            ]
+            for url in links:
+                assert "var-cluster=${__data.fields.cluster:percentencode}" in url
+                assert "cluster" in names, (title, panel["title"])
 
 
 class TestLayout:
