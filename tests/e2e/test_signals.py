@@ -9,6 +9,9 @@ import pytest
 
 from tests.agent_process import AgentProcess, host_arguments
 from tests.known_host import J, KnownHost
+from wattledger.idle import IdleFloor
+from wattledger.ledger.floors import FloorsFile
+from wattledger.model import S_NS
 
 pytestmark = pytest.mark.e2e
 
@@ -104,3 +107,34 @@ def test_sighup_takes_no_counter_back(host, config, agent):
     after = until(agent, lambda scrape: scrape.value(INTENSITY) == 400)
     for key, value in before.counters().items():
         assert after.values[key] >= value
+
+
+BUDGET = """\
+carbon: {{intensity: {{grams_per_kwh: 1000}}}}
+budgets: [{{name: day, period: day, limit: {limit}}}]
+"""
+
+
+def test_a_floor_learned_since_ends_no_agent_whose_budget_is_unchanged(config, agent, tmp_path):
+    """100 W at 1000 g/kWh are 2.4 kg a day: 2 kg is warned of, 2.1 kg is another budget and refused.
+
+    It is refused at the second start too, and neither makes the agent forget that 2 kg held.
+    """
+    config.write_text(BUDGET.format(limit="2 kg"))
+    agent.signal(signal.SIGHUP)
+    until(agent, lambda scrape: scrape.sum("wattledger_budget_limit_grams") == 2000)
+    assert agent.terminate()[0] == 0
+    idle = IdleFloor()
+    idle.observe("cpu", time.time_ns(), 60 * S_NS, 100 * 60 * J, 0.0)
+    FloorsFile(str(tmp_path / "state")).save(idle)
+    for _ in range(2):
+        config.write_text(BUDGET.format(limit="2.1 kg"))
+        agent.start()
+        agent._running().wait(30)
+        assert agent.status == 2
+        assert "100 W idle x PUE 1 x 1000 g/kWh over 24 h = 2.4 kg, more than the limit of 2.1" in agent.log
+    config.write_text(BUDGET.format(limit="2 kg"))
+    agent.start()
+    agent.wait_ready()
+    assert agent.scrape().value("wattledger_budget_limit_grams") == 2000
+    assert "a budget cannot be kept" in agent.log

@@ -225,6 +225,19 @@ def test_the_larger_of_checkpoint_and_journal_holds():
         assert consumed(budgets) == {"node": 25.0, "ml": 3.0}
 
 
+def test_a_budget_was_in_force_once_something_was_booked_under_it():
+    """With another limit it is another one; a start that was refused books nothing."""
+    refused, charged = Budgets([NODE]), Budgets([NODE])
+    charged.charge(NOON - HOUR, NOON, 1.0)
+    for dump, known in ((refused.dump(), False), (charged.dump(), True)):
+        budgets = Budgets([NODE])
+        budgets.load(dump)
+        assert budgets.was_in_force(NODE) is known
+        assert not budgets.was_in_force(replace(NODE, limit_g=1.0))
+        assert not budgets.was_in_force(replace(NODE, name="other"))
+        assert not budgets.was_in_force(replace(NODE, period="year"))
+
+
 @pytest.mark.parametrize(
     "dumped",
     [
@@ -233,6 +246,7 @@ def test_the_larger_of_checkpoint_and_journal_holds():
         {"node": {"fingerprint": "x"}},
         {"node": {"fingerprint": "x", "slots": [[0, 1]]}},
         {"node": {"fingerprint": "x", "slots": [[0, 1, "many"]]}},
+        {"node": {"fingerprint": "x", "slots": [], "limit_g": "much"}},
         {"node": {"fingerprint": "x", "slots": [[0, 1, -1.0]]}},
         {"node": {"fingerprint": "x", "slots": [[0, 1, float("nan")]]}},
         {"node": {"fingerprint": "x", "slots": [[0, 1 << 70, 1.0]]}},

@@ -65,6 +65,15 @@ def test_the_life_of_a_machine_adds_up_to_its_total() -> None:
     assert between(machine, end_ns - HOUR_NS, end_ns + HOUR_NS) == pytest.approx(28.5, abs=0.05)
 
 
+def test_the_rate_of_a_moment_is_nothing_out_of_its_life() -> None:
+    """Without a moment it is that of any within; without a day in service it never ends."""
+    machine = EmbodiedSettings(total_g=1e6, in_service_ns=100 * HOUR_NS)
+    end_ns = 100 * HOUR_NS + 4 * YEAR_NS
+    assert [rate_g_per_s(machine, at_ns) for at_ns in (0, end_ns)] == [0.0, 0.0]
+    assert rate_g_per_s(machine, 100 * HOUR_NS) == rate_g_per_s(machine, end_ns - 1) == rate_g_per_s(machine)
+    assert rate_g_per_s(TON, 1 << 62) == rate_g_per_s(TON)
+
+
 def test_a_clock_that_was_set_back_takes_nothing_back() -> None:
     """An interval that runs backwards has no grams."""
     assert between(TON, HOUR_NS, 0) == 0.0

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..carbon.budgets.feasibility import Doubts, Idle, refuse
-from ..carbon.build import Grid, lowest_pue
+from ..carbon.build import Grid
 from ..carbon.embodied import rate_g_per_s
 from ..carbon.intensity import world_average
-from ..carbon.offline.choice import offline_source
 from ..clock import Clock, SystemClock
 from ..errors import SettingsError
 from ..exposition.http import NodeView, make_app
@@ -24,15 +23,16 @@ from ..ledger.book import Ledger
 from ..ledger.past import Past
 from ..logs import configure as configure_logs
 from ..loop import SamplerLoop
-from ..model import COMPONENTS, S_NS
+from ..model import S_NS
 from ..sampler import Policy, Sampler
 from ..sensors.base import Sensor
 from ..sensors.registry import build_sensors
-from ..settings import Settings
+from ..settings import BudgetSettings, Settings
 from ..snapshot import Snapshot
 from ..systemd import Notifier, listening_sockets, watchdog_interval_ns
 from ..workloads.names.service import NameService
 from ..workloads.scan import HostWorkloads, raise_descriptor_limit
+from .keeping import idle_for_good
 from .parts import (
     FIRST_PRICE_S,
     build_grid_for,
@@ -50,8 +50,6 @@ log = logging.getLogger(__name__)
 STOP_TIMEOUT_S = 1.0
 HOUR_NS = 3600 * S_NS
 SETTINGS, WEB = "settings", "web configuration"
-STEADY = ("static", "table", "mix")
-"""Providers whose intensity stays: only with these can a budget be refused for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +91,10 @@ class Agent:
         _check_watchdog(settings)
         self._workloads = build_workloads(settings, self._clock)
         sampler = build_sampler(settings, clock=self._clock, workloads=self._workloads, grid=self._grid)
+        ledger = sampler.ledger
         try:
-            refuse_budgets(settings, sampler.ledger.idle, self._clock.wall_ns())
+            new = [budget for budget in settings.budgets if not ledger.budgets.was_in_force(budget)]
+            refuse_budgets(settings, new, ledger.idle, self._clock.wall_ns())
         except SettingsError:
             sampler.close()
             raise
@@ -124,7 +124,7 @@ class Agent:
                 on_web_reload=lambda works: loop.post(lambda sampler: sampler.note_reload(WEB, works)),
             )
             where = ", ".join(self._server.urls)
-            self._signals(loop, sampler.ledger)
+            self._signals(loop, ledger)
             loop.start()
             if ready is not None:
                 ready(where)
@@ -148,7 +148,7 @@ class Agent:
             power_w=sum(row.idle_power_w or 0.0 for row in snapshot.nodes),
             grams_per_kwh=price.intensity.grams_per_kwh,
             pue=price.pue,
-            embodied_g_per_s=rate_g_per_s(self.settings.carbon.embodied) or 0.0,
+            embodied_g_per_s=rate_g_per_s(self.settings.carbon.embodied, snapshot.wall_ns) or 0.0,
         )
         for reason in self._doubts.judge(self.settings.budgets, idle, snapshot.wall_ns):
             log.warning("a budget cannot be kept at this intensity", extra={"reason": reason})
@@ -227,11 +227,11 @@ class Agent:
         try:
             if fresh.carbon != old.carbon:
                 grid = ready or build_grid_for(fresh, self._clock)
-            if _bears_on_budgets(fresh) != _bears_on_budgets(old):
-                wall_ns = self._clock.wall_ns()
-                idle = IdleFloor(attribution.idle_watts)
-                idle.load(sampler.ledger.idle.dump(), wall_ns)
-                refuse_budgets(fresh, idle, wall_ns)  # as the next start would
+            wall_ns = self._clock.wall_ns()
+            idle = IdleFloor(attribution.idle_watts)
+            idle.load(sampler.ledger.idle.dump(), wall_ns)
+            new = [budget for budget in fresh.budgets if budget not in old.budgets]
+            refuse_budgets(fresh, new, idle, wall_ns)  # as the next start would
             change = self._build(old, fresh, grid, sampler.sensing.sensors)
             sampler.ledger.configure(
                 series_limit=attribution.series_limit,
@@ -308,31 +308,17 @@ def _check_watchdog(settings: Settings) -> None:
         )
 
 
-def refuse_budgets(settings: Settings, idle: IdleFloor, wall_ns: int) -> None:
-    """Raises SettingsError for a budget that the idle floors known now would exceed by themselves.
+def refuse_budgets(
+    settings: Settings, budgets: Sequence[BudgetSettings], idle: IdleFloor, wall_ns: int
+) -> None:
+    """Raises SettingsError for these budgets if the idle floors known now would exceed one by themselves.
 
-    Only where the intensity stays what it is: no momentary peak or fallback may keep the agent from starting.
+    They should be those that are new or changed: a floor that was learned since a budget came into force is
+    no reason to end an agent that ran.
     """
-    intensity = settings.carbon.intensity
-    if not settings.budgets or intensity.provider not in STEADY:
-        return
-    floors = [idle.floor(component) for component in COMPONENTS]
-    source = offline_source(intensity, settings.carbon.timezone)
-    refuse(
-        settings.budgets,
-        Idle(
-            power_w=sum(floor.power_w for floor in floors if floor),
-            grams_per_kwh=source.at(wall_ns).grams_per_kwh,
-            pue=lowest_pue(settings.carbon),
-            embodied_g_per_s=rate_g_per_s(settings.carbon.embodied) or 0.0,
-        ),
-        wall_ns,
-    )
-
-
-def _bears_on_budgets(settings: Settings) -> tuple[object, ...]:
-    """What may make a budget one that cannot be kept; a reload of anything else is not refused for it."""
-    return (settings.budgets, settings.carbon, settings.attribution.idle_watts)
+    known = idle_for_good(settings, idle, wall_ns) if budgets else None
+    if known is not None:
+        refuse(budgets, known, wall_ns)
 
 
 def run(load: Callable[[], Settings], *, ready: Callable[[str], None] | None = None) -> int:

@@ -44,10 +44,19 @@ def total_g(settings: EmbodiedSettings) -> float | None:
     )
 
 
-def rate_g_per_s(settings: EmbodiedSettings) -> float | None:
-    """Grams per second while the machine is within its life; None where nothing is configured."""
+def rate_g_per_s(settings: EmbodiedSettings, wall_ns: int | None = None) -> float | None:
+    """Grams per second while the machine is within its life; None where nothing is configured.
+
+    With `wall_ns`, those of that moment: 0 before the machine came into service and after its lifespan.
+    """
     total = total_g(settings)
-    return None if total is None else total / (settings.lifespan_ns / S_NS)
+    if total is None:
+        return None
+    if wall_ns is not None and settings.in_service_ns is not None:
+        age_ns = wall_ns - settings.in_service_ns
+        if not 0 <= age_ns < settings.lifespan_ns:
+            return 0.0
+    return total / (settings.lifespan_ns / S_NS)
 
 
 def between(settings: EmbodiedSettings, start_wall_ns: int, end_wall_ns: int) -> float:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from ..app.agent import STEADY
-from ..carbon.budgets.feasibility import Idle, infeasible
+from ..app.keeping import reasons_by_state, was_in_force
 from ..carbon.budgets.period import period_at
-from ..carbon.build import lowest_pue
-from ..carbon.embodied import rate_g_per_s
-from ..carbon.offline.choice import offline_source
 from ..exposition import amounts
 from ..model import S_NS, Finding, Price
 from ..settings import BudgetSettings, Settings
@@ -19,32 +13,28 @@ _UJ_PER_J = 1_000_000
 
 
 def budget_findings(
-    budgets: Sequence[BudgetSettings], power_w: float | None, price: Price, now_ns: int
-) -> list[Finding]:
-    """Each budget's even pace, beside what is drawn now where the budget is the node's."""
-    return [_finding(budget, power_w, price, now_ns) for budget in budgets]
+    settings: Settings, power_w: float | None, price: Price, now_ns: int
+) -> tuple[list[Finding], tuple[str, ...]]:
+    """What is to say of each budget, and why the agent would refuse to start.
 
-
-def refusals(settings: Settings, now_ns: int) -> tuple[str, ...]:
-    """Why the agent would refuse to start: budgets that the configured idle power alone would exceed.
-
-    Judged as the agent does, only where the intensity stays what it is.
+    A budget that can be kept is told by its even pace, beside what is drawn now where it is the node's. One
+    that idle power alone would exceed is judged as the agent does: by the idle floors that are configured or
+    kept in the state directory, only where the intensity stays what it is, and refused if it is new.
+    Raises SettingsError.
     """
-    carbon = settings.carbon
-    floors_w = settings.attribution.idle_watts
-    if not settings.budgets or not floors_w or carbon.intensity.provider not in STEADY:
-        return ()
-    idle = Idle(
-        power_w=sum(floors_w.values()),
-        grams_per_kwh=offline_source(carbon.intensity, carbon.timezone).at(now_ns).grams_per_kwh,
-        pue=lowest_pue(carbon),
-        embodied_g_per_s=rate_g_per_s(carbon.embodied) or 0.0,
-    )
-    reasons = (infeasible(budget, idle, now_ns) for budget in settings.budgets)
-    return tuple(reason for reason in reasons if reason is not None)
+    findings, refusals = [], []
+    for budget, reason in zip(settings.budgets, reasons_by_state(settings, now_ns), strict=True):
+        if reason is None:
+            findings.append(_pace(budget, power_w, price, now_ns))
+            continue
+        why = reason.removeprefix(f"budgets: {budget.name}: ")
+        findings.append(Finding(sensor=NAME, subject=budget.name, status="failed", why=f"infeasible: {why}"))
+        if not was_in_force(settings, budget):
+            refusals.append(reason)
+    return findings, tuple(refusals)
 
 
-def _finding(budget: BudgetSettings, power_w: float | None, price: Price, now_ns: int) -> Finding:
+def _pace(budget: BudgetSettings, power_w: float | None, price: Price, now_ns: int) -> Finding:
     start_ns, end_ns = period_at(budget.period, budget.timezone, now_ns)
     hours = (end_ns - start_ns) / S_NS / 3600
     limit = amounts.mass(budget.limit_g)

@@ -14,7 +14,7 @@ from ..sensors.cover import Cover, ZoneKey, choose_cover
 from ..sensors.registry import build_sensors
 from ..settings import Settings
 from ..storage import check_storage
-from .budgets import budget_findings, refusals
+from .budgets import budget_findings
 from .grid import look_at_grid
 from .journal import journal_findings
 from .names import name_findings
@@ -52,12 +52,13 @@ def inspect(settings: Settings, seconds: float, sleep: Callable[[float], None]) 
     workloads = build_workloads(settings, clock)
     powers_w = _powers_w(before, after)
     grid = look_at_grid(settings, clock)
+    of_budgets, refusals = budget_findings(settings, _drawn_w(cover, powers_w), grid.price, grid.now_ns)
     findings = [
         *(finding for _, probe in probes for finding in probe.findings),
         *workloads.diagnose(),
         *name_findings(settings, clock, workloads),
         *grid.findings,
-        *budget_findings(settings.budgets, _drawn_w(cover, powers_w), grid.price, grid.now_ns),
+        *of_budgets,
         *check_storage(settings.storage.path),
         *journal_findings(settings.storage.path),
         *web_findings(settings.web),
@@ -70,7 +71,7 @@ def inspect(settings: Settings, seconds: float, sleep: Callable[[float], None]) 
         cover=cover,
         readings=after,
         power_w=powers_w,
-        refusals=refusals(settings, grid.now_ns),
+        refusals=refusals,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -58,15 +59,15 @@ def booked(journal: JournalReader, boot_id: str, lineage: str) -> Booked | None:
     )
 
 
-def budget_dumps(journal: JournalReader) -> list[object]:
-    """The budgets of the newest batch, as the ledger gave them; none where they cannot be understood.
+def budget_dumps(journal: JournalReader) -> list[Any]:
+    """The budgets of the newest batch, as the ledger gave them.
 
-    Raises StorageError.
+    Raises StorageError, and ValueError for what cannot be understood.
     """
     try:
         return [
             msgspec.msgpack.decode(dump)
             for (dump,) in journal.rows("SELECT dump FROM budget ORDER BY position")
         ]
-    except (TypeError, msgspec.MsgspecError):
-        return []
+    except TypeError as error:
+        raise ValueError(f"budgets: {error}") from error

@@ -99,6 +99,8 @@ class Budgets:
         self._elapsed_ns = 0
         self._held: dict[tuple[str, str], _Held] = {}
         self._budgets: dict[str, _Budget] = {}
+        self._accepted: set[tuple[str, str, float]] = set()
+        self._charged = False
         self._use(self._make_all(budgets))
 
     def unknown(self, budgets: Iterable[BudgetSettings]) -> list[BudgetSettings]:
@@ -143,9 +145,15 @@ class Budgets:
         """
         saved = msgspec.convert(dumped, dict[str, _Saved])
         for name, entry in saved.items():
+            if entry.limit_g is not None:
+                self._accepted.add((name, entry.fingerprint, entry.limit_g))
             budget = self._budgets.get(name)
             if budget is not None and budget.fingerprint == entry.fingerprint:
                 budget.tally.load(entry.slots)
+
+    def was_in_force(self, budget: BudgetSettings) -> bool:
+        """Whether, by the dumps taken up, something was booked under this very budget, limit and all."""
+        return (budget.name, fingerprint(budget), budget.limit_g) in self._accepted
 
     def open(self, wall_ns: int) -> None:
         """Enter the current periods; asks `seed` for budgets whose period no dump knew.
@@ -174,6 +182,7 @@ class Budgets:
         The start should be the end less the elapsed time, so that a step of the wall clock within the
         interval does not stretch it. An interval over a boundary is split in proportion of time.
         """
+        self._charged = True
         for budget in self._whole:
             budget.tally.add(start_wall_ns, end_wall_ns, budget.grams(node_g, node_embodied_g))
         if not self._selecting:
@@ -211,7 +220,8 @@ class Budgets:
     def dump(self) -> dict[str, Any]:
         """Everything a later process needs, in what MessagePack can carry.
 
-        What is still held counts by what it is known as now, since a later process cannot ask.
+        What is still held counts by what it is known as now, since a later process cannot ask. The limit is
+        there once something was booked under it: a start that is refused leaves none.
         """
         more = dict.fromkeys(self._selecting, 0.0)
         for held in self._held.values():
@@ -221,6 +231,9 @@ class Budgets:
             name: {
                 "fingerprint": budget.fingerprint,
                 "slots": budget.tally.dump(more.get(name, 0.0)),
+                "limit_g": budget.settings.limit_g
+                if self._charged or self.was_in_force(budget.settings)
+                else None,
             }
             for name, budget in self._budgets.items()
         }
