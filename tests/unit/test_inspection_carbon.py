@@ -7,18 +7,22 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from tests.carbon_services import NOW_NS, ElectricityMapsService, Status
 from tests.command_line import run
-from tests.journal_batches import WEB, J, Totals, at, write
+from tests.journal_batches import DAY_NS, WEB, J, Totals, at, write
 from tests.ports import free_port
+from wattledger.carbon.budgets.book import Budgets
 from wattledger.clock import ManualClock
-from wattledger.inspection.budgets import budget_findings, refusals
+from wattledger.idle import IdleFloor
+from wattledger.inspection.budgets import budget_findings
 from wattledger.inspection.grid import GridLook, look_at_grid
 from wattledger.inspection.journal import journal_findings
 from wattledger.inspection.web import web_findings
+from wattledger.ledger.floors import FloorsFile
 from wattledger.model import S_NS, Intensity, Price
 from wattledger.settings import (
     AttributionSettings,
@@ -27,6 +31,7 @@ from wattledger.settings import (
     EmbodiedSettings,
     IntensitySettings,
     Settings,
+    StorageSettings,
     WebSettings,
 )
 
@@ -103,6 +108,7 @@ def test_a_refused_key_shows_the_command_that_puts_a_new_one_there(service, key_
     (denied,) = [one for one in found.findings if one.status == "denied"]
     assert denied.subject == "intensity"
     assert denied.why.startswith("electricity-maps cannot be used: ")
+    assert denied.why.count("electricity-maps") == 1
     assert "; priced by table FR, lifecycle average, " in denied.why
     assert denied.fix == f"install -D -m 0400 /dev/stdin {key_file}"
     assert "wrong-key" not in repr(found)
@@ -144,41 +150,86 @@ MONTH = BudgetSettings(name="node-month", limit_g=24_000.0, period="month")
 PRICE = Price(intensity=Intensity(grams_per_kwh=500.0, provider="static"))
 
 
+def of(budget: BudgetSettings, power_w: float | None) -> str:
+    """What is said of a budget that can be kept."""
+    (found,), refused = budget_findings(Settings(budgets=(budget,)), power_w, PRICE, NOW_NS)
+    assert (found.sensor, found.subject, found.status, refused) == ("budgets", budget.name, "usable", ())
+    return found.why
+
+
 def test_a_budget_is_compared_with_what_is_drawn_now() -> None:
     """November has 720 h. 100 W at 500 g/kWh are 50 g/h, 36 kg in it; 24 kg are 33.3 g/h."""
-    (found,) = budget_findings((MONTH,), 100.0, PRICE, NOW_NS)
-    assert (found.sensor, found.subject, found.status) == ("budgets", "node-month", "usable")
-    assert found.why == (
+    assert of(MONTH, 100.0) == (
         "24.0 kg per month is 33.3 g an hour;"
         " 100.0 W as drawn now would use 36.0 kg per month, more than the limit"
     )
-    (less,) = budget_findings((MONTH,), 10.0, PRICE, NOW_NS)
-    assert less.why.endswith("would use 3.60 kg per month")
+    assert of(MONTH, 10.0).endswith("would use 3.60 kg per month")
 
 
-def test_a_budget_of_some_workloads_is_not(tmp_path) -> None:
+def test_a_budget_of_some_workloads_is_not() -> None:
     """Nor is any where the power is not known."""
     some = BudgetSettings(name="ml", limit_g=2400.0, period="day", select={"pod_namespace": ("ml",)})
-    assert [one.why for one in budget_findings((some,), 100.0, PRICE, NOW_NS)] == [
-        "2.40 kg per day is 100 g an hour"
-    ]
-    assert "drawn" not in budget_findings((MONTH,), None, PRICE, NOW_NS)[0].why
+    assert of(some, 100.0) == "2.40 kg per day is 100 g an hour"
+    assert "drawn" not in of(MONTH, None)
 
 
-def settings(provider: str = "static") -> Settings:
+def settings(provider: str = "static", **more: object) -> Settings:
     intensity = IntensitySettings(provider=provider, grams_per_kwh=500.0)
-    return Settings(
-        attribution=AttributionSettings(idle_watts={"cpu": 80.0, "dram": 20.0}),
-        carbon=CarbonSettings(intensity=intensity),
-        budgets=(MONTH,),
-    )
+    given = {"attribution": AttributionSettings(idle_watts={"cpu": 80.0, "dram": 20.0})} | more
+    return Settings(carbon=CarbonSettings(intensity=intensity), budgets=(MONTH,), **given)
 
 
-def test_a_budget_that_idle_power_alone_exceeds_is_a_refusal() -> None:
+SUM = "100 W idle x PUE 1 x 500 g/kWh over 30 d = 36 kg, more than the limit of 24 kg"
+
+
+def test_a_budget_that_idle_power_alone_exceeds_is_infeasible_and_a_refusal() -> None:
     """As the agent's at its start: 100 W idle are 36 kg in November. An intensity that moves refuses none."""
-    (reason,) = refusals(settings(), NOW_NS)
-    assert "100 W idle x PUE 1 x 500 g/kWh over 30 d = 36 kg, more than the limit of 24 kg" in reason
-    assert refusals(settings("schedule"), NOW_NS) == ()
+    (found,), (reason,) = budget_findings(settings(), 10.0, PRICE, NOW_NS)
+    assert found.status == "failed"
+    assert found.why.startswith(f"infeasible: {SUM}")
+    assert reason.startswith(f"budgets: node-month: {SUM}")
+    (found,), refused = budget_findings(settings("schedule"), 10.0, PRICE, NOW_NS)
+    assert (found.status, refused) == ("usable", ())
+
+
+def test_the_idle_floor_that_the_agent_learned_counts(tmp_path) -> None:
+    """It is in the state directory, which is only read."""
+    learned = settings(
+        attribution=AttributionSettings(), storage=StorageSettings(path=str(tmp_path), retention_ns=DAY_NS)
+    )
+    assert budget_findings(learned, 10.0, PRICE, NOW_NS)[1] == ()
+    idle = IdleFloor()
+    idle.observe("cpu", NOW_NS, 60 * S_NS, 6000 * J, 0.0)
+    FloorsFile(str(tmp_path)).save(idle)
+    (found,), (reason,) = budget_findings(learned, 10.0, PRICE, NOW_NS)
+    assert (found.status, SUM in reason) == ("failed", True)
+    assert [path.name for path in tmp_path.iterdir()] == ["idle-floor.json"]
+
+
+def test_a_budget_that_was_in_force_is_infeasible_and_no_refusal(tmp_path) -> None:
+    """The journal tells, as the checkpoint tells the agent."""
+    kept = settings(storage=StorageSettings(path=str(tmp_path), retention_ns=DAY_NS))
+    budgets = Budgets((MONTH,))
+    budgets.charge(NOW_NS - S_NS, NOW_NS, 1.0)
+    totals = Totals()
+    totals.pass_time(60)
+    write(tmp_path, totals.batch(at(0.5), budgets=[budgets.dump()]))
+    (found,), refused = budget_findings(kept, 10.0, PRICE, NOW_NS)
+    assert (found.status, refused) == ("failed", ())
+    changed = replace(kept, budgets=(replace(MONTH, limit_g=25_000.0),))
+    assert len(budget_findings(changed, 10.0, PRICE, NOW_NS)[1]) == 1
+
+
+def test_embodied_emissions_of_a_machine_out_of_its_life_are_nothing() -> None:
+    """As the agent books none; a year long 1 g an hour, from 2 years ago or in a year."""
+    year_ns = 365 * 86400 * S_NS
+    for in_service_ns, said in (
+        (NOW_NS - 2 * year_ns, "0 g an hour: written off since 2025-11-20, the end of its lifespan"),
+        (NOW_NS - year_ns // 2, "1.00 g an hour, written off evenly"),
+        (NOW_NS + year_ns, "0 g an hour until 2027-11-20, when it comes into service"),
+    ):
+        embodied = EmbodiedSettings(total_g=8760.0, lifespan_ns=year_ns, in_service_ns=in_service_ns)
+        assert lines(look(embodied=embodied))["embodied"] == ("usable", said)
 
 
 def test_a_refusal_ends_check_with_2(tmp_path) -> None:

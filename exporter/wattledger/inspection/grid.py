@@ -14,7 +14,7 @@ from ..carbon.providers.registry import is_live
 from ..clock import Clock
 from ..exposition import amounts, moments
 from ..model import S_NS, FeedHealth, Finding, Intensity, Outlook, Price
-from ..settings import CarbonSettings, IntensitySettings, Role, Settings
+from ..settings import CarbonSettings, EmbodiedSettings, IntensitySettings, Role, Settings
 
 ANSWER_S = 35.0
 """How long the first answers are waited for: one exchange takes 30 s at most."""
@@ -50,11 +50,23 @@ def look_at_grid(settings: Settings, clock: Clock) -> GridLook:
     finally:
         grid.watch.stop()
     findings += _open_keys(carbon)
-    grams_per_s = rate_g_per_s(carbon.embodied)
-    if grams_per_s is not None:
-        why = f"{amounts.mass(grams_per_s * 3600)} an hour, written off evenly"
-        findings.append(Finding(sensor=NAME, subject="embodied", status="usable", why=why))
+    findings += _embodied(carbon.embodied, now_ns)
     return GridLook(findings=tuple(findings), price=price, now_ns=now_ns)
+
+
+def _embodied(settings: EmbodiedSettings, now_ns: int) -> list[Finding]:
+    """What making the machine emits now, by the books."""
+    grams_per_s = rate_g_per_s(settings, now_ns)
+    if grams_per_s is None:
+        return []
+    why = f"{amounts.mass(grams_per_s * 3600)} an hour, written off evenly"
+    if not grams_per_s and settings.in_service_ns is not None:
+        over_ns = settings.in_service_ns + settings.lifespan_ns
+        if over_ns <= now_ns:
+            why = f"0 g an hour: written off since {moments.utc(over_ns)[:10]}, the end of its lifespan"
+        else:
+            why = f"0 g an hour until {moments.utc(settings.in_service_ns)[:10]}, when it comes into service"
+    return [Finding(sensor=NAME, subject="embodied", status="usable", why=why)]
 
 
 def _books(carbon: CarbonSettings, used: Intensity, feed: FeedHealth | None, now_ns: int) -> Finding:
@@ -103,7 +115,7 @@ def _source(
     why = feed.error or f"no answer within {ANSWER_S:.0f} s"
     if feed.up:
         why = "no value for now"
-    why = f"{feed.provider} cannot be used: {why}"
+    why = f"{feed.provider} cannot be used: {why.removeprefix(f'{feed.provider}: ')}"
     if role in ("intensity", "market"):
         why = f"{why}; priced by {_said(used, now_ns)} instead"
     return Finding(
