@@ -19,8 +19,9 @@ def add_carbon(lines: Lines, snapshot: Snapshot) -> None:
     price = snapshot.price
     _add_intensity(lines, price.intensity)
     if price.market is not None:
-        name = "market_carbon_intensity_grams_per_kilowatt_hour"
-        lines.add(name, number(price.market.grams_per_kwh), grid_labels(price.market))
+        name, labels = "market_carbon_intensity", grid_labels(price.market)
+        lines.add(f"{name}_grams_per_kilowatt_hour", number(price.market.grams_per_kwh), labels)
+        lines.add(f"{name}_fallback", flag(price.market.fallback), labels)
     lines.add("pue_ratio", number(price.pue))
     lines.add("wue_liters_per_kilowatt_hour", optional(price.wue_l_per_kwh))
     _add_feeds(lines, snapshot.health.feeds)

@@ -233,6 +233,12 @@ CARBON = (
         "Market-based intensity in grams of CO2e, for the market-based counters only.",
         *GRID,
     ),
+    gauge(
+        "market_carbon_intensity_fallback",
+        "",
+        "1 while the market-based intensity is a fallback instead of the configured source.",
+        *GRID,
+    ),
     gauge("pue_ratio", "ratio", "Power usage effectiveness that energy is priced with."),
     gauge(
         "wue_liters_per_kilowatt_hour",
