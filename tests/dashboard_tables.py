@@ -1,7 +1,7 @@
 """What Grafana makes of the queries of a table: the transformation `merge` of @grafana/data, done again.
 
-Rows of all queries are of one kind if they agree in the columns that every query has, and become one if they
-disagree in no other column that both have; a row that fits several is put into all of them.
+Rows of different queries become one if they disagree in no column that both have; a row that fits several is
+put into all of them.
 """
 
 from __future__ import annotations
@@ -24,18 +24,13 @@ def frame(letter: str, samples: Sequence[Sample]) -> list[Row]:
 
 def merged(frames: Sequence[Sequence[Row]]) -> list[Row]:
     """The rows of the table."""
-    frames = [rows for rows in frames if rows]
-    if not frames:
-        return []
-    shared = set.intersection(*(set(rows[0]) for rows in frames))
     table: list[Row] = []
     for rows in frames:
         for row in rows:
             fitting = [
                 known
                 for known in table
-                if all(known[column] == row[column] for column in shared)
-                and all(known.get(column, value) == value for column, value in row.items())
+                if all(known.get(column, value) == value for column, value in row.items())
             ]
             for known in fitting:
                 known.update(row)
