@@ -121,7 +121,9 @@ BOARDS = (
         queries=(
             Query(total(rate(WORKLOAD_ENERGY, ON_GPU, 'mode="idle"')), "idle"),
             Query(total(rate(WORKLOAD_ENERGY, ON_GPU, 'mode!="idle"', 'kind!="unattributed"')), "dynamic"),
-            Query(total(rate(WORKLOAD_ENERGY, ON_GPU, 'kind="unattributed"')), "unattributed"),
+            Query(
+                total(rate(WORKLOAD_ENERGY, ON_GPU, 'mode!="idle"', 'kind="unattributed"')), "unattributed"
+            ),
         ),
         unit=WATT,
         stacked=True,

@@ -115,12 +115,12 @@ COMPONENT_PANELS = (
         title="Idle against dynamic",
         description=(
             "Idle is what the node draws whoever uses it, charged to workloads or not; "
-            "dynamic is what use added; unattributed has no known user."
+            "dynamic is what use added; unattributed is that of no known user."
         ),
         queries=(
             Query(total(rate(WORKLOAD_ENERGY, 'mode="idle"')), "idle"),
             Query(total(rate(WORKLOAD_ENERGY, 'mode!="idle"', 'kind!="unattributed"')), "dynamic"),
-            Query(total(rate(WORKLOAD_ENERGY, 'kind="unattributed"')), "unattributed"),
+            Query(total(rate(WORKLOAD_ENERGY, 'mode!="idle"', 'kind="unattributed"')), "unattributed"),
         ),
         unit=WATT,
         stacked=True,

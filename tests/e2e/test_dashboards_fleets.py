@@ -10,13 +10,16 @@ from tests.prometheus_server import PrometheusServer, Sample, import_openmetrics
 END = 1_700_000_400
 POWER = "instance:wattledger_node_energy_joules:rate5m"
 INTENSITY = "instance:wattledger_grid_carbon_intensity_grams_per_kilowatt_hour:max"
-EVERYTHING = {"cluster": ".*", "job": ".+", "instance": ".+", "budget": ".+", "__range": "1h"}
+EVERYTHING = {"cluster": ".*", "job": ".+", "instance": ".+", "budget": ".+"} | {
+    "__range": "1h",
+    "__rate_interval": "5m",
+}
 
 pytestmark = [pytest.mark.e2e, needs_prometheus]
 
 
 def asked(
-    tmp_path, series: dict[str, list[tuple[int, float]]], *questions: tuple[str, str]
+    tmp_path, series: dict[str, list[tuple[int, float]]], *questions: tuple[str, str] | tuple[str, str, int]
 ) -> list[list[Sample]]:
     """The answers to panels' queries at the end of some series."""
     families: dict[str, list[str]] = {}
@@ -67,6 +70,24 @@ def test_a_node_whose_pod_was_replaced_is_one_node(tmp_path):
     )
     assert [sample.value for sample in mean] == [250]
     assert [(s.labels["instance"], s.value) for s in most] == [("b", 300), ("a", 100)]
+
+
+@pytest.mark.parametrize("panel", [("Node", "Idle against dynamic"), ("GPU", "Used, idle and unattributed")])
+def test_idle_energy_that_nobody_known_bears_is_stacked_once(tmp_path, panel):
+    """Allocated by usage, idle energy may fall to use that has no name: of 100 W, 30 W + 4 W are idle."""
+    target, name = 'job="wattledger",instance="a",component="gpu"', "wattledger_workload_energy_joules_total"
+    watts = {
+        f'{name}{{{target},kind="unit",id="a.service",mode="dynamic"}}': 60,
+        f'{name}{{{target},kind="unit",id="a.service",mode="idle"}}': 30,
+        f'{name}{{{target},kind="unattributed"}}': 6,
+        f'{name}{{{target},kind="unattributed",mode="idle"}}': 4,
+    }
+    growing = {
+        series: [(at, power * (at - END + 600)) for at in range(END - 600, END + 1, 60)]
+        for series, power in watts.items()
+    }
+    answers = asked(tmp_path, growing, *((*panel, index) for index in range(3)))
+    assert [round(sample.value) for samples in answers for sample in samples] == [34, 60, 6]
 
 
 def test_the_last_agent_that_goes_down_is_missed(tmp_path):
