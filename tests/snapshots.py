@@ -192,7 +192,7 @@ def rich_snapshot(**changes) -> Snapshot:
                 max_age_ns=21600 * S_NS,
             ),
             pue=1.2,
-            market=Intensity(grams_per_kwh=30.0, provider="static", fallback=True),
+            market=Intensity(grams_per_kwh=30.0, provider="static"),
             wue_l_per_kwh=0.4,
         ),
         health=replace(

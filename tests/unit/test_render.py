@@ -282,6 +282,16 @@ def test_what_may_be_counted_later_is_there_from_the_start_as_zero():
     ]
 
 
+def test_a_market_based_intensity_says_whether_it_is_a_fallback():
+    """Apart from that of the grid, which may be live meanwhile."""
+    shot = rich_snapshot()
+    for fallback in (False, True):
+        market = replace(shot.price.market, fallback=fallback)
+        text = text_of(replace(shot, price=replace(shot.price, market=market)))
+        (line,) = lines_of(text, "market_carbon_intensity_fallback")
+        assert line.endswith(" 1" if fallback else " 0")
+
+
 def test_a_gpu_of_two_zones_is_their_sum_and_has_no_power_unless_both_have():
     zones = [Zone(sensor="nvml", name=name, device="GPU-1", covers="gpu") for name in ("core", "memory")]
     rows = (
