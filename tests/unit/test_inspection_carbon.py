@@ -115,6 +115,24 @@ def test_a_refused_key_shows_the_command_that_puts_a_new_one_there(service, key_
     assert found.price.intensity.fallback
 
 
+@pytest.mark.parametrize(
+    ("zone", "fallback", "told"),
+    [
+        ("DE", "DE", ""),
+        ("DE", "FR", "carbon.intensity is in DE: give carbon.fallback.grid_zone DE"),
+        ("US-CA", "US", ""),
+        ("DE", "aws:eu-west-1", ""),
+        ("DK1", "FR", ""),
+    ],
+)
+def test_a_fallback_of_another_country_is_told(service, key_file, zone, fallback, told) -> None:
+    """Only where the tables know both zones by one name: DK1 is not one of theirs."""
+    table = IntensitySettings(provider="table", grid_zone=fallback)
+    found = lines(look(intensity=live(service, key_file, grid_zone=zone), fallback=table))["fallback"]
+    assert found[0] == "usable"
+    assert (told in found[1]) if told else ("unless another grid is meant" not in found[1])
+
+
 def test_a_key_that_everybody_can_read_is_told_with_the_fix(service, key_file) -> None:
     assert not [one for one in look(intensity=live(service, key_file)).findings if one.subject == "key"]
     key_file.chmod(0o444)

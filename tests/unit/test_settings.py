@@ -112,7 +112,7 @@ LAYERS = [
     ("attribution.grace", ("5m", "2m", "3m", "4m")),
     ("attribution.processes.top", ("50", "2", "3", "4")),
     ("carbon.pue", ("1", "2", "3", "4")),
-    ("carbon.intensity.grid_zone", ("", "AT", "BE", "CH")),
+    ("carbon.intensity.grams_per_kwh", (None, "100", "200", "300")),
     ("web.listen_address", (":19190", ":2", ":3", ":4")),
     ("web.telemetry_path", ("/metrics", "/a", "/b", "/c")),
     ("log.level", ("info", "debug", "warn", "error")),
@@ -128,7 +128,7 @@ def value_of(settings: Settings, key: str) -> object:
         "attribution.grace": settings.attribution.grace_ns,
         "attribution.processes.top": settings.attribution.processes.top,
         "carbon.pue": settings.carbon.pue,
-        "carbon.intensity.grid_zone": settings.carbon.intensity.grid_zone,
+        "carbon.intensity.grams_per_kwh": settings.carbon.intensity.grams_per_kwh,
         "web.listen_address": settings.web.listen_addresses,
         "web.telemetry_path": settings.web.telemetry_path,
         "log.level": settings.log.level,
@@ -208,7 +208,7 @@ def test_an_intensity_without_a_provider_is_static(load) -> None:
 
 def test_norway_is_a_grid_zone_and_not_false(load) -> None:
     """YAML 1.1 reads an unquoted NO as false; where a text is wanted it is a text."""
-    assert load("carbon: {intensity: {grid_zone: NO}}").carbon.intensity.grid_zone == "NO"
+    assert load("carbon: {intensity: {provider: table, grid_zone: NO}}").carbon.intensity.grid_zone == "NO"
 
 
 def test_a_single_address_needs_no_list(load) -> None:

@@ -159,10 +159,9 @@ def test_what_may_be_a_secret_is_not_repeated(setting: str, why: str) -> None:
     assert "hunter2" not in message
 
 
-def test_a_bare_zone_is_a_label_and_a_bare_number_is_static() -> None:
-    """As before there were other sources."""
-    source = settings_of(intensity("grid_zone: DE, basis: direct")).carbon.intensity
-    assert (source.provider, source.grid_zone, source.basis) == (None, "DE", "direct")
+def test_a_bare_number_is_static_and_a_zone_its_label() -> None:
+    source = settings_of(intensity("grams_per_kwh: 250, grid_zone: DE, basis: direct")).carbon.intensity
+    assert (source.provider, source.grid_zone, source.basis) == ("static", "DE", "direct")
     assert settings_of("carbon: {market: {grams_per_kwh: 0}}").carbon.market.provider == "static"
 
 
@@ -307,6 +306,13 @@ NOT_BOOKED = (
         (
             intensity("mix: {wind: 1}"),
             "intensity.mix: there is no provider to use it; give carbon.intensity.provider, such as mix",
+        ),
+        (
+            "carbon: {intensity: {grid_zone: DE}}",
+            (
+                "intensity.grid_zone: there is no provider to use it;"
+                " give carbon.intensity.provider, such as table"
+            ),
         ),
         (
             intensity("url: 'https://a.example'"),

@@ -17,7 +17,6 @@ from .carbon_settings import intensity_settings
 from .kinds import Duration
 from .structure import Given
 
-_LABELS = {"grid_zone", "basis"}
 _LIKELY = {"mix": "mix", "schedule": "schedule", "file": "file", "grid_zone": "table"}
 
 
@@ -59,13 +58,12 @@ class _Source:
             self._check_whole_week()
 
     def _check_without_provider(self) -> None:
-        """A zone and a basis are labels of the books then, and nothing else has a meaning."""
+        """Nothing has a meaning then: whoever names a zone wants its figure, not the world average."""
         for field, one in self._given.items():
-            if self._role != "intensity" or field not in _LABELS:
-                such_as = f", such as {_LIKELY[field]}" if field in _LIKELY else ""
-                raise SettingsError(
-                    f"{one.origin}: there is no provider to use it; give {self._prefix}provider{such_as}"
-                )
+            such_as = f", such as {_LIKELY[field]}" if field in _LIKELY else ""
+            raise SettingsError(
+                f"{one.origin}: there is no provider to use it; give {self._prefix}provider{such_as}"
+            )
 
     def _check_role(self, provider: ProviderName) -> None:
         why = why_not(self._role, provider)

@@ -124,10 +124,7 @@ def role_options(role: Role) -> tuple[Option, ...]:
                 "a zone such as DE or US-CAL-CISO, of letters, digits and _.:/-", r"[A-Za-z0-9_.:/-]{1,64}"
             ),
             default=None,
-            help=(
-                "The grid zone that is asked for or looked up, and shown as a label;"
-                " without a provider a label only, so give `provider: table` to look it up."
-            ),
+            help="The grid zone that is asked for or looked up, and shown as a label.",
             flag=flag("grid-zone"),
             default_note="none",
         ),

@@ -32,7 +32,7 @@ The intensity that the books are priced with.
 
 {table}
 
-A bare `grams_per_kwh` is the provider `static`; a bare `grid_zone` is a label only, so give `provider: table` to look it up.
+A bare `grams_per_kwh` is the provider `static`; a bare `grid_zone` is an error, so give `provider: table` to look it up.
 A setting that the provider would ignore is an error.
 
   ```yaml

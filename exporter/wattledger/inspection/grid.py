@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..carbon.build import Grid, build_grid
 from ..carbon.embodied import rate_g_per_s
 from ..carbon.intensity import IntensitySource, Static, world_average
 from ..carbon.offline.choice import offline_source
+from ..carbon.offline.tables import table_intensity
 from ..carbon.providers.registry import is_live
 from ..clock import Clock
+from ..errors import SettingsError
 from ..exposition import amounts, moments
 from ..model import S_NS, FeedHealth, Finding, Intensity, Outlook, Price
 from ..settings import CarbonSettings, EmbodiedSettings, IntensitySettings, Role, Settings
@@ -94,7 +96,9 @@ def _others(carbon: CarbonSettings, grid: Grid, feeds: dict[str, FeedHealth], no
     needy = [role for role in (carbon.intensity, carbon.market) if _may_fail(role)]
     if carbon.fallback.provider is not None:
         stand_in = _fallback(carbon).at(now_ns)
-        found.append(_source("fallback", carbon.fallback, stand_in, feeds.get("fallback"), now_ns))
+        finding = _source("fallback", carbon.fallback, stand_in, feeds.get("fallback"), now_ns)
+        elsewhere = _elsewhere(carbon.intensity.grid_zone, carbon.fallback)
+        found.append(replace(finding, why=f"{finding.why}{elsewhere}"))
     elif needy:
         average = amounts.intensity(world_average().grams_per_kwh)
         why = (
@@ -103,6 +107,25 @@ def _others(carbon: CarbonSettings, grid: Grid, feeds: dict[str, FeedHealth], no
         )
         found.append(Finding(sensor=NAME, subject="fallback", status="absent", why=why))
     return found
+
+
+def _elsewhere(grid_zone: str, fallback: IntensitySettings) -> str:
+    """What to say of a table's fallback that is in another country than what it stands in for.
+
+    Only of zones that the tables know, which are not all those of live services.
+    """
+    if fallback.provider != "table" or not grid_zone:
+        return ""
+    try:
+        places = [table_intensity(zone, key="").grid_zone for zone in (grid_zone, fallback.grid_zone)]
+    except SettingsError:
+        return ""
+    if any(":" in place for place in places) or len({place[:2] for place in places}) == 1:
+        return ""
+    return (
+        f"; carbon.intensity is in {places[0]}: give carbon.fallback.grid_zone {places[0]}"
+        " unless another grid is meant"
+    )
 
 
 def _source(
