@@ -31,13 +31,16 @@ START = of("wattledger_budget_period_start_timestamp_seconds", *CHOSEN)
 END = of("wattledger_budget_period_end_timestamp_seconds", *CHOSEN)
 USED = f"{CONSUMED} / {LIMIT}"
 PASSED = f"(time() - {START}) / ({END} - {START})"
-KNOWN = f"(time() - (min_over_time(timestamp({CONSUMED})[1d:5m]) or timestamp({CONSUMED})))"
+KNOWN = f"(time() - min_over_time((0 * {CONSUMED} + time())[1d:5m]) or 0 * {CONSUMED})"
 LAST_DAY = f"clamp_max(time() - {START}, 86400)"
 PROJECTED = (
     f"({CONSUMED}\n+ ({CONSUMED} - min_over_time({CONSUMED}[1d]))\n"
     f"/ clamp_min({KNOWN} < {LAST_DAY} or {LAST_DAY}, 300)\n* clamp_min({END} - time(), 0))"
 )
-"""The pace is over the last day, or less where the period or what Prometheus knows of it is younger."""
+"""The pace is over the last day, or less where the period or what Prometheus knows of it is younger.
+
+`0 * ... + time()` is the time where there is a value, and `timestamp()` in a subquery is 15 times slower.
+"""
 FULLEST = f"topk(25, max by ({WHICH}) ({USED}))"
 STABLE_FULLEST = f"topk(10, {CONSUMED} @ end() / {LIMIT} @ end())"
 GRID = "grid_zone, provider, basis, kind"
