@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sqlite3
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -15,6 +16,7 @@ import pytest
 from tests.command_line import REPOSITORY
 from tests.journal_batches import DB, HOUR_NS, IDLE, START_NS, WEB, J, Totals, at, write
 from wattledger.cli.report_table import as_table
+from wattledger.ledger.journal_prune import prune
 from wattledger.ledger.journal_read import open_for_reading
 from wattledger.model import S_NS, Intensity, Workload
 from wattledger.report.as_csv import as_csv
@@ -157,6 +159,27 @@ def test_a_running_period_ends_now(tmp_path):
     assert stopped.end_ns == at(2)
     assert stopped.coverage.ratio == 0.25
     assert any("25.0 %" in text for text in cautions(stopped))
+
+
+def test_what_retention_deleted_is_no_mere_gap(tmp_path):
+    """Two days, of which the first is deleted; and a journal that begins where the other one does now."""
+    totals = day_of_work()
+    batches = [totals.batch(at(0.99)), totals.use(WEB, J).pass_time(3600).batch(at(24.99))]
+    later = made(tmp_path / "later", day_of_work().batch(at(24.99)), end=48)
+    whole = made(tmp_path, *batches, end=48)
+    assert whole.deleted_until_ns is later.deleted_until_ns is None
+    with sqlite3.connect(tmp_path / "journal.sqlite3", isolation_level=None) as connection:
+        prune(connection, at(24) // HOUR_NS)
+    cut = made(tmp_path, end=48)
+    assert cut.deleted_until_ns == at(24)
+    said = (
+        "Hours before 2025-11-25 16:00 are not in the figures: they were older than storage.retention"
+        " and were deleted; 800d or more keeps a calendar year until the next one is over."
+    )
+    assert said in cautions(cut)
+    assert said in as_json(cut)["cautions"]
+    assert said in " ".join(as_table(cut, 100).split())
+    assert made(tmp_path, start=24, end=48).deleted_until_ns is None
 
 
 def test_shares_of_fallback_and_cautions(tmp_path):

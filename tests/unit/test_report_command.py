@@ -17,6 +17,7 @@ from tests.unprivileged import as_nobody
 from wattledger.cli.report import open_journal
 from wattledger.errors import StorageError
 from wattledger.ledger.journal import Journal
+from wattledger.ledger.journal_prune import prune
 
 PERIOD = ("--since", "2025-11-24", "--until", "2025-11-25", "--node", "node-7")
 """START_NS is 2025-11-24T16:00Z."""
@@ -81,6 +82,15 @@ def test_nothing_in_the_period_says_what_there_is(folder):
     said = refused(report(folder, "--since", "2025-01-01", "--until", "2025-02-01"), status=1)
     assert "nothing was booked between 2025-01-01 00:00 and 2025-02-01 00:00 (UTC)" in said
     assert "the journal goes from 2025-11-24 16:00 to 2025-11-24 17:00" in said
+
+
+def test_a_period_before_retention_says_what_to_set(folder):
+    """The hour of the fixture is gone, and another one is a day later."""
+    write(folder, Totals().use(WEB, J).pass_time(3600).batch(at(24.99)))
+    with sqlite3.connect(folder / "journal.sqlite3", isolation_level=None) as connection:
+        prune(connection, at(24) // HOUR_NS)
+    said = refused(report(folder, "--since", "2025-01-01", "--until", "2025-02-01"), status=1)
+    assert "it had hours before, but they were older than storage.retention and were deleted; 800d" in said
 
 
 def test_a_journal_of_a_newer_version(folder):

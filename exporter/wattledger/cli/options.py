@@ -49,7 +49,7 @@ def options() -> tuple[Option, ...]:
             key="storage.retention",
             kind=Duration("1d", "3650d", "400d"),
             default=d.storage.retention_ns,
-            help="How long energy history is kept in the state directory.",
+            help="How long energy history is kept in the state directory; a yearly statement takes 800d.",
             flag="storage.retention",
         ),
         Option(

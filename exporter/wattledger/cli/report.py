@@ -21,10 +21,10 @@ from ..ledger.journal_read import JournalReader, open_for_reading
 from ..report.as_csv import as_csv
 from ..report.as_html import as_html
 from ..report.as_json import as_json
-from ..report.gather import gather
+from ..report.gather import deleted_until_ns, gather
 from ..report.records import By, Report
 from ..report.span import Span, span
-from ..report.wording import moment
+from ..report.wording import DELETED, moment
 from .carbon_kinds import TimeZone
 from .flags import given
 from .kinds import read_text
@@ -171,9 +171,10 @@ def _nothing(reader: JournalReader, wanted: Span) -> str:
     if covered is None:
         return f"{reader.path}: nothing is booked yet; the agent writes once a minute"
     first, last = (moment(end_ns, wanted.timezone) for end_ns in covered)
+    deleted = deleted_until_ns(reader, wanted.start_ns) is not None
     return (
         f"{reader.path}: nothing was booked between {asked} ({wanted.timezone}); the journal goes from"
-        f" {first} to {last}"
+        f" {first} to {last}" + (f"; it had hours before, but {DELETED}" if deleted else "")
     )
 
 

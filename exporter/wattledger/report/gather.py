@@ -17,6 +17,10 @@ from .span import HOUR_NS, Span
 ALIVE_NS = 180 * S_NS
 """A journal written less long ago belongs to an agent that runs: the time since then is no gap."""
 
+FIRST_HOURS_NS = 2 * HOUR_NS
+"""A journal that begins in the middle of a boot knows its agent for a moment before its first hour."""
+
+LATEST_NS = 1 << 62
 MOST_HOURS = 62 * 24
 """Longer periods are told by the day."""
 
@@ -61,7 +65,19 @@ def gather(
         coverage=coverage({hour.hour_ns: hour.covered_ns for hour in cover}, start_ns, end_ns),
         software=tuple(Software(since_ns, facts) for since_ns, facts in reader.agents(start_ns, span.end_ns)),
         complete=reader.complete,
+        deleted_until_ns=deleted_until_ns(reader, start_ns),
     )
+
+
+def deleted_until_ns(reader: JournalReader, start_ns: int) -> int | None:
+    """Where the journal begins, if that is after a moment and there were hours before.
+
+    Those were deleted by retention. Of deleted hours the journal keeps who made them. Raises StorageError.
+    """
+    covered, agents = reader.span(), reader.agents(0, LATEST_NS)
+    if covered is None or not agents or covered[0] <= start_ns:
+        return None
+    return covered[0] if agents[0][0] + FIRST_HOURS_NS < covered[0] else None
 
 
 def _end_ns(end_ns: int, now_ns: int, written_ns: int) -> int:

@@ -174,7 +174,8 @@ class Report:
     `apart` are the rows of idle and unattributed energy; there are none when groups are components, which
     contain them. Rows, rest and apart add up to the total exactly.
     `hours` is empty where the period is too long to list them. `complete` is False when the newest hours of
-    the journal could not be read.
+    the journal could not be read. `deleted_until_ns` is where the journal begins, if retention deleted hours
+    of the period before that; else None.
     """
 
     made_ns: int
@@ -196,6 +197,7 @@ class Report:
     coverage: Coverage
     software: tuple[Software, ...]
     complete: bool = True
+    deleted_until_ns: int | None = None
 
     @property
     def unaccounted_uj(self) -> int:

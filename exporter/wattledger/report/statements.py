@@ -113,6 +113,11 @@ def cautions(report: Report) -> list[str]:
     """What makes the figures less than they seem; empty when nothing does."""
     totals, cover = report.totals, report.coverage
     found = []
+    if report.deleted_until_ns is not None:
+        found.append(
+            f"Hours before {wording.moment(report.deleted_until_ns, report.timezone)} are not in the figures:"
+            f" {wording.DELETED}."
+        )
     if cover.ratio < FULL:
         found.append(
             f"Samples cover {wording.share(cover.ratio)} of the period; of gaps, only energy that counters"

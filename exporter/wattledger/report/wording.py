@@ -16,6 +16,12 @@ COLUMN: dict[By, str] = {
     "account": "Account",
     "component": "Component",
 }
+DELETED = (
+    "they were older than storage.retention and were deleted;"
+    " 800d or more keeps a calendar year until the next one is over"
+)
+"""What retention did, and what to set."""
+
 _CONTAINER = re.compile(r"[0-9a-f]{64}")
 _NONE: dict[By, str] = {
     "workload": "(none)",
