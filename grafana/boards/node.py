@@ -151,8 +151,8 @@ WORKLOAD_PANELS = (
         queries=(
             Query(short_ids(f"{total(rate(WORKLOAD_ENERGY), WHO)}\nand on ({WHO})\n{TOP}"), WORKLOAD_NAME),
             Query(
-                f"clamp_min({total(rate(ENERGY))} - sum({total(rate(WORKLOAD_ENERGY), WHO)}"
-                f"\nand on ({WHO})\n{TOP}), 0)",
+                f"clamp_min({total(rate(ENERGY))} - (sum({total(rate(WORKLOAD_ENERGY), WHO)}"
+                f"\nand on ({WHO})\n{TOP}) or vector(0)), 0)",
                 "everything else",
             ),
         ),

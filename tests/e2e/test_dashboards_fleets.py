@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 
 from tests.dashboard_queries import query_of
@@ -18,10 +22,9 @@ EVERYTHING = {"cluster": ".*", "job": ".+", "instance": ".+", "budget": ".+"} | 
 pytestmark = [pytest.mark.e2e, needs_prometheus]
 
 
-def asked(
-    tmp_path, series: dict[str, list[tuple[int, float]]], *questions: tuple[str, str] | tuple[str, str, int]
-) -> list[list[Sample]]:
-    """The answers to panels' queries at the end of some series."""
+@contextmanager
+def stored(tmp_path: Path, series: dict[str, list[tuple[int, float]]]) -> Iterator[PrometheusServer]:
+    """A Prometheus that knows some series."""
     families: dict[str, list[str]] = {}
     for name, points in series.items():
         family = families.setdefault(name.partition("{")[0], [])
@@ -29,6 +32,14 @@ def asked(
     lines = (line for family in families.values() for line in family)
     data = import_openmetrics(lines, tmp_path)
     with PrometheusServer(tmp_path / "prometheus", data=data) as prometheus:
+        yield prometheus
+
+
+def asked(
+    tmp_path: Path, series: dict[str, list[tuple[int, float]]], *questions: tuple[str, str, int]
+) -> list[list[Sample]]:
+    """The answers to panels' queries at the end of some series."""
+    with stored(tmp_path, series) as prometheus:
         return [
             prometheus.query(query_of(*question).filled(**EVERYTHING), at=END + 1) for question in questions
         ]
@@ -47,7 +58,7 @@ def test_nodes_of_two_clusters_may_have_one_name(tmp_path):
             f'{POWER}{{cluster="north",job="wattledger",instance="a"}}': constant(100),
             f'{POWER}{{cluster="south",job="wattledger",instance="a"}}': constant(300),
         },
-        ("Fleet", "Most power"),
+        ("Fleet", "Most power", 0),
     )
     assert [(s.labels["cluster"], s.value) for s in most] == [("south", 300), ("north", 100)]
 
@@ -65,8 +76,8 @@ def test_a_node_whose_pod_was_replaced_is_one_node(tmp_path):
             f'{INTENSITY}{{{a},pod="new"}}': constant(400),
             f"{INTENSITY}{{{b}}}": constant(200),
         },
-        ("Fleet", "Grid intensity"),
-        ("Fleet", "Most power"),
+        ("Fleet", "Grid intensity", 0),
+        ("Fleet", "Most power", 0),
     )
     assert [sample.value for sample in mean] == [250]
     assert [(s.labels["instance"], s.value) for s in most] == [("b", 300), ("a", 100)]
@@ -90,6 +101,23 @@ def test_idle_energy_that_nobody_known_bears_is_stacked_once(tmp_path, panel):
     assert [round(sample.value) for samples in answers for sample in samples] == [34, 60, 6]
 
 
+def test_what_is_not_ranked_is_shown_before_any_ranked_workload_lived(tmp_path):
+    """A job of 60 W began ten minutes ago on a node of 100 W: 40 W are the rest now, and all before."""
+    node = 'wattledger_node_energy_joules_total{job="wattledger",instance="a",component="cpu"}'
+    job = (
+        'wattledger_workload_energy_joules_total{job="wattledger",instance="a",component="cpu",'
+        'kind="job",id="7",mode="dynamic"}'
+    )
+    series = {
+        node: [(at, 100 * (at - END + 3600)) for at in range(END - 3600, END + 1, 60)],
+        job: [(at, 60 * (at - END + 600)) for at in range(END - 600, END + 1, 60)],
+    }
+    rest = query_of("Node", "Workloads", 1).filled(**EVERYTHING)
+    with stored(tmp_path, series) as prometheus:
+        (line,) = prometheus.query_range(rest, END - 1799, END + 1, 1800)
+    assert [round(watts) for _, watts in line.points] == [100, 40]
+
+
 def test_the_last_agent_that_goes_down_is_missed(tmp_path):
     """Nothing of its own is left then, so its job is known by name; other jobs do not count."""
     missing, up = asked(
@@ -99,8 +127,8 @@ def test_the_last_agent_that_goes_down_is_missed(tmp_path):
             'up{job="node",instance="a"}': constant(0),
             'wattledger_build_info{job="wattledger",instance="a"}': constant(1, END - 3600, END - 1200),
         },
-        ("Fleet", "Targets that do not answer"),
-        ("Exporter health", "Agents up"),
+        ("Fleet", "Targets that do not answer", 0),
+        ("Exporter health", "Agents up", 0),
     )
     assert [sample.value for sample in missing] == [1]
     assert [sample.value for sample in up] == [0]
