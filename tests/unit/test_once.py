@@ -26,6 +26,35 @@ def _utc(monkeypatch) -> Iterator[None]:
     time.tzset()
 
 
+def keys_of(tree) -> set[str]:
+    """Every key of a JSON document."""
+    if isinstance(tree, dict):
+        return set(tree) | {key for value in tree.values() for key in keys_of(value)}
+    return {key for value in tree for key in keys_of(value)} if isinstance(tree, list) else set()
+
+
+def test_a_figure_has_one_name_in_the_account_and_the_report():
+    """The one of the metrics, with its unit in full; kWh is short where it is the unit of the figure itself."""
+    once = json.loads((REPOSITORY / "tests/golden/once.json").read_text())
+    schema = json.loads((REPOSITORY / "docs/report.schema.json").read_text())
+    report = {key for key in keys_of(schema) if key.islower()}
+    spelled = {key for key in keys_of(once) | report if "grams" in key or "kwh" in key or "liters" in key}
+    assert spelled == {
+        "consumed_grams",
+        "embodied_emissions_grams",
+        "emissions_grams",
+        "energy_kwh",
+        "facility_energy_kwh",
+        "grams",
+        "grams_per_kilowatt_hour",
+        "intensity_grams_per_kilowatt_hour",
+        "limit_grams",
+        "market_emissions_grams",
+        "water_liters",
+        "wue_liters_per_kilowatt_hour",
+    }
+
+
 def test_the_table_of_a_rich_snapshot(golden) -> None:
     golden("once.txt", as_table(rich_snapshot(), 1.0, 20, 80))
 
@@ -53,7 +82,7 @@ def test_the_json_reference_names_every_key() -> None:
 def test_what_is_not_configured_is_null() -> None:
     shown = as_json(snapshot(), 1.0)
     assert shown["embodied_emissions_grams"] is shown["outlook"] is shown["price"]["market"] is None
-    assert shown["price"]["water_liters_per_kilowatt_hour"] is None
+    assert shown["price"]["wue_liters_per_kilowatt_hour"] is None
     assert (shown["budgets"], shown["feeds"]) == ([], [])
     assert shown["node"][0]["market_emissions_grams"] is shown["node"][0]["water_liters"] is None
     assert {row["embodied_emissions_grams"] for row in shown["workloads"]} == {None}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..exposition import amounts
-from ..model import S_NS, BudgetRow, Outlook, Price
+from ..model import S_NS, BudgetRow, Intensity, Outlook, Price
 from ..snapshot import Snapshot
 from . import grid_words
 from .text_table import columns, printable
@@ -85,29 +85,19 @@ def outlook_lines(outlook: Outlook | None, now_ns: int, width: int) -> list[str]
 
 def price_json(price: Price) -> dict[str, Any]:
     """What a joule costs, with its provenance."""
-    intensity = price.intensity
-    told = grid_words.as_json(intensity)
     return {
-        "grams_per_kilowatt_hour": intensity.grams_per_kwh,
+        **_grams_json(price.intensity),
         "pue": price.pue,
-        "provider": intensity.provider,
-        "grid_zone": intensity.grid_zone,
-        **{
-            key: told[key]
-            for key in (
-                "basis",
-                "kind",
-                "estimated",
-                "fallback",
-                "flow",
-                "updated",
-                "max_age_seconds",
-                "licence",
-            )
-        },
-        "market": None if price.market is None else grid_words.as_json(price.market),
-        "water_liters_per_kilowatt_hour": price.wue_l_per_kwh,
+        "market": None if price.market is None else _grams_json(price.market),
+        "wue_liters_per_kilowatt_hour": price.wue_l_per_kwh,
     }
+
+
+def _grams_json(intensity: Intensity) -> dict[str, Any]:
+    """What books may hold, named by its unit as the metric is; never a percentile."""
+    told = grid_words.as_json(intensity)
+    provenance = {key: told[key] for key in told if key not in ("value", "unit")}
+    return {"grams_per_kilowatt_hour": intensity.grams_per_kwh, **provenance}
 
 
 def budget_json(row: BudgetRow) -> Mapping[str, Any]:

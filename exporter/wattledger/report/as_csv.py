@@ -26,7 +26,7 @@ COLUMNS = (
     "idle_joules",
     *(f"{component}_joules" for component in COMPONENTS),
     "emissions_grams",
-    "embodied_grams",
+    "embodied_emissions_grams",
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet take a text for a formula (OWASP, CSV injection)."""

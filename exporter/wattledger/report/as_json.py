@@ -90,7 +90,7 @@ def _totals(report: Report) -> dict[str, Any]:
         "market_emissions_grams": totals.market_g,
         "embodied_emissions_grams": totals.embodied_g,
         "water_liters": totals.water_l,
-        "intensity_grams_per_kwh": totals.intensity,
+        "intensity_grams_per_kilowatt_hour": totals.intensity,
         "idle_microjoules": totals.idle_uj,
         "charged_idle_microjoules": totals.charged_idle_uj,
         "unattributed_microjoules": totals.unattributed_uj,
@@ -146,7 +146,7 @@ def _slice(one: Slice, zone: str) -> dict[str, Any]:
         "start": iso(one.start_ns, zone),
         "components_microjoules": _amounts(one.components),
         "emissions_grams": one.emissions_g,
-        "intensity_grams_per_kwh": one.intensity,
+        "intensity_grams_per_kilowatt_hour": one.intensity,
         "fallback_microjoules": one.fallback_uj,
         "covered_seconds": one.covered_ns / S_NS,
     }
