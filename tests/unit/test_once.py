@@ -34,7 +34,7 @@ def keys_of(tree) -> set[str]:
 
 
 def test_a_figure_has_one_name_in_the_account_and_the_report():
-    """The one of the metrics, with its unit in full; kWh is short where it is the unit of the figure itself."""
+    """The one of the metrics, with its unit in full; kWh is short where the figure itself is in it."""
     once = json.loads((REPOSITORY / "tests/golden/once.json").read_text())
     schema = json.loads((REPOSITORY / "docs/report.schema.json").read_text())
     report = {key for key in keys_of(schema) if key.islower()}
