@@ -122,7 +122,10 @@ def test_a_lost_meter_shows_and_hides_nothing_else(demo):
         ("node-04", lost)
     ]
     assert demo.prometheus.value(f'count({UP}{{instance="node-04"}} == 1)') == 3
-    assert demo.prometheus.value('wattledger_sensor_read_errors_total{reason="eio"}') > 0
+    errors = demo.prometheus.by(
+        "instance", 'wattledger_sensor_read_errors_total{reason="eio",job="fleet"} > 0'
+    )
+    assert list(errors) == ["node-04"]
     going_on = f'rate({NODE}{{component="cpu",job="fleet"}}[{WINDOW}]) > 0'
     assert tuple(sorted(demo.prometheus.by("instance", going_on))) == NODES
     assert max(demo.gaps()) < 1e-6
