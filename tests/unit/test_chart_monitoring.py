@@ -11,7 +11,17 @@ import pytest
 import yaml
 
 from tests.command_line import REPOSITORY
-from tests.helm_chart import CHART, VALUE_SETS, needs_helm, of_kind, one, operator_schema, render, value_set
+from tests.helm_chart import (
+    CHART,
+    VALUE_SETS,
+    needs_helm,
+    of_kind,
+    one,
+    operator_schema,
+    refusal_of,
+    render,
+    value_set,
+)
 from tests.promtool import needs_promtool, promtool
 
 LARGEST_ANNOTATION_BYTES = 262_144
@@ -223,6 +233,25 @@ def test_alerts_can_be_left_out_and_judged_anew() -> None:
 def test_groups_can_be_left_out() -> None:
     """Without budgets and recording rules, the alerts about the account remain."""
     assert list(rules_of("pod-monitor")) == ["wattledger-account"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"disabledAlerts": ["WattledgerAgentsDown"]},
+            "no alert is named WattledgerAgentsDown; there are Watt",
+        ),
+        (
+            {"severities": {"AgentDown": "critical"}},
+            "no alert is named AgentDown; there are WattledgerBudget",
+        ),
+        ({"disabledGroups": ["budgets"]}, "disabledGroups: no group is named budgets; there are wattledger-"),
+    ],
+)
+def test_a_name_that_no_rule_has_is_refused(given: dict[str, object], told: str) -> None:
+    """Instead of leaving an alert on that somebody meant to switch off."""
+    assert told in refusal_of({"prometheusRule": {"enabled": True, **given}})
 
 
 @needs_promtool
