@@ -33,7 +33,7 @@ PATIENCE_S = 60.0
 APART_S = 1.2
 """Between two scrapes: a scrape that finds a sample older than a second asks for a new one."""
 
-SHARED_S = 40
+SHARED_S = 60
 """Long enough for the driver's samples to tell shares to a few percent."""
 
 ENERGY_CALL = "nvmlDeviceGetTotalEnergyConsumption"
