@@ -71,14 +71,25 @@ def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path: Path) -> None:
     assert written.read_text() == "before"
 
 
+def test_a_mistake_with_line_breaks_in_it_is_one_line_too(tmp_path: Path) -> None:
+    """They are shown as they can be written."""
+    (tmp_path / "budgets.yml").write_text(with_budget(r'labels: {"a\rb": "x"}'))
+    done = run("rules", "--config", "budgets.yml", cwd=tmp_path)
+    assert done.stderr.startswith(
+        r'wattledger: budgets.yml:5: budgets[0].labels.a\rb: "a\rb" is not accepted; '
+    )
+    assert len(done.stderr.splitlines()) == 1
+
+
 @needs_promtool
 def test_what_only_promtool_knows_to_be_wrong_is_refused(tmp_path: Path) -> None:
     """A regular expression that Python takes and RE2 does not."""
-    (tmp_path / "budgets.yml").write_text(with_budget("select: {pod_namespace: 'a{2000}'}"))
+    (tmp_path / "budgets.yml").write_text(with_budget(r"select: {pod_namespace: 'a[\b]'}"))
     done = run("rules", "--config", "budgets.yml", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("wattledger: budgets.yml: promtool refuses the rules: ")
+    assert done.stderr.count("error parsing regexp") == 1  # of the many rules that it is in
 
 
 def test_an_output_that_cannot_be_written_is_said(tmp_path: Path) -> None:
@@ -86,6 +97,27 @@ def test_an_output_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     done = run("rules", "--config", str(EXAMPLE), "--output", str(tmp_path / "no/out.yml"))
     assert done.returncode == 2
     assert done.stderr.endswith("/no/out.yml cannot be written: No such file or directory\n")
+
+
+def test_an_output_of_one_dash_is_standard_output(tmp_path: Path) -> None:
+    """As in other commands of a shell, and no file of that name."""
+    done = run("rules", "--config", str(EXAMPLE), "--output", "-", cwd=tmp_path)
+    assert (done.returncode, list(tmp_path.iterdir())) == (0, [])
+    assert done.stdout == run("rules", "--config", str(EXAMPLE)).stdout
+
+
+def test_a_link_stays_a_link_and_a_device_a_device(tmp_path: Path) -> None:
+    """What a link leads to is replaced; what is no file, such as /dev/stdout, is left alone."""
+    (tmp_path / "v1.yml").write_text("before")
+    (tmp_path / "rules.yml").symlink_to("v1.yml")
+    assert run("rules", "--config", str(EXAMPLE), "--output", str(tmp_path / "rules.yml")).returncode == 0
+    assert (tmp_path / "rules.yml").is_symlink()
+    assert (tmp_path / "v1.yml").read_text().startswith("# Made by")
+    (tmp_path / "null").symlink_to("/dev/null")
+    done = run("rules", "--config", str(EXAMPLE), "--output", str(tmp_path / "null"))
+    assert done.returncode == 2
+    assert done.stderr.endswith("/null is no regular file, so it cannot be replaced\n")
+    assert (tmp_path / "null").is_symlink()
 
 
 def test_budgets_are_read_as_written(tmp_path: Path) -> None:
@@ -163,6 +195,29 @@ def test_budgets_are_read_as_written(tmp_path: Path) -> None:
             "budgets.yml:5: budgets[0].labels: not what is expected here; give a mapping of labels to texts",
         ),
         (
+            with_budget("labels: {owner: '{{ $value }}'}"),
+            ('budgets.yml:5: budgets[0].labels.owner: "{{ $value }}" is not accepted;'
+            " give a text of 1 to 200 characters on one line, without {{"),
+        ),
+        (
+            with_budget(r'labels: {owner: "\ud800"}'),
+            ('budgets.yml:5: budgets[0].labels.owner: "\ud800" is not accepted;'
+            " give a text of 1 to 200 characters on one line, without {{"),
+        ),
+        (
+            with_budget(r'select: {user: ["a\x85"]}'),
+            "budgets.yml:5: budgets[0].select.user: give one or more names, none of them empty",
+        ),
+        (
+            "teams: {'{{': [a]}\n" + with_budget("select: {team: '{{'}"),
+            ('budgets.yml:6: budgets[0].select.team: "{{" is not accepted;'
+            " give a name without {{, for it becomes a label"),
+        ),
+        (
+            with_budget(r'select: {user: ["\ud800"]}'),
+            "budgets.yml:5: budgets[0].select.user: give one or more names, none of them empty",
+        ),
+        (
             with_budget("scope: all"),
             'budgets.yml:5: budgets[0].scope: "all" is not accepted; give one of operational, total',
         ),
@@ -204,6 +259,31 @@ def test_a_regular_expression_may_repeat_what_is_no_letter(tmp_path: Path) -> No
     path.write_text(with_budget("select: {user: 'u\\d*', account: '(a|b).*', name: '[ab]*c'}"))
     (budget,) = load_budgets(str(path))
     assert budget.select["user"] == Matcher(like="u\\d*")
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"a\Z", r"\u0041", r"\ä", "(?a)x", "(?x) a", "(?=a)b", "a{1001}", "(?P<ä>a)", r"(a)\1", "a++"]
+)
+def test_what_only_python_can_match_is_refused(tmp_path: Path, pattern: str) -> None:
+    """Also where there is no promtool: Prometheus would not load the file."""
+    assert "is not accepted" in refused(tmp_path, with_budget(f"select: {{user: '{pattern}'}}"))
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"\(?a", "(?i)a", "(?i-s:a)", "(?P<n>a)", "[[:alpha:]]+", "a[&&b]", "a{1000}"]
+)
+def test_what_both_can_match_is_taken(tmp_path: Path, pattern: str) -> None:
+    """And nothing is said on the side, as Python does of sets in sets."""
+    (tmp_path / "budgets.yml").write_text(with_budget(f"select: {{user: '{pattern}'}}"))
+    done = run("rules", "--config", "budgets.yml", cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 1), done.stderr
+
+
+def test_a_class_of_letters_that_may_be_missing_matches_what_has_no_label(tmp_path: Path) -> None:
+    """Python reads [[:alpha:]]* as something else, which never matches nothing."""
+    assert "matches what has no such label" in refused(
+        tmp_path, with_budget("select: {user: '[[:alpha:]]*'}")
+    )
 
 
 def test_a_list_that_is_not_there_is_said(tmp_path: Path) -> None:

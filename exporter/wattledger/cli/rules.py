@@ -34,7 +34,7 @@ def rules(config: str, output: str | None) -> int:
         checked = check(text)
     except SettingsError as error:
         raise SettingsError(f"{config}: {error}") from error
-    if output is None:
+    if output in (None, "-"):
         click.echo(text, nl=False)
     else:
         _write(output, text)
@@ -62,15 +62,18 @@ def _head(config: str, budgets: tuple[FleetBudget, ...]) -> list[str]:
 
 
 def _write(path: str, text: str) -> None:
-    """Replace the file as a whole, so that Prometheus never reads half of one."""
-    folder = os.path.dirname(os.path.abspath(path))
+    """Replace the file as a whole, so that Prometheus never reads half of one; a link to it stays a link."""
+    target = os.path.realpath(path)
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise SettingsError(f"--output: {path} is no regular file, so it cannot be replaced")
+    folder = os.path.dirname(target)
     try:
         descriptor, made = tempfile.mkstemp(dir=folder, prefix=".wattledger-rules-")
         try:
             with open(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
             os.chmod(made, 0o644)  # mkstemp's 0600 would keep Prometheus out
-            os.replace(made, path)
+            os.replace(made, target)
         except OSError:
             os.unlink(made)
             raise

@@ -49,9 +49,14 @@ def check(text: str) -> bool:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SettingsError(f"promtool could not look at the rules: {error}") from error
     if done.returncode != 0:
-        message = " ".join((done.stderr or done.stdout).replace("/dev/stdin", "the rules").split())
-        raise SettingsError(f"promtool refuses the rules: {message}")
+        raise SettingsError(f"promtool refuses the rules: {_first_fault(done.stderr or done.stdout)}")
     return True
+
+
+def _first_fault(output: str) -> str:
+    """One of the faults that promtool found: a pattern that it does not know is in most rules of a budget."""
+    lines = [line.strip().removeprefix("/dev/stdin: ") for line in output.splitlines()]
+    return next((line for line in lines if line and line != "FAILED:"), "it gave no reason")
 
 
 def _rules(text: str) -> Iterator[dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
@@ -20,10 +21,16 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _TAKEN = ("budget", "period", "severity", "window", "alertname")
 _SELECTABLE = (*TARGET_LABELS, *SERIES_LABELS, *INFO_LABELS, "team")
-# What Python's regular expressions have and RE2 has not: looking around, atomic groups, references back.
-_NOT_RE2 = re.compile(r"\(\?(?:[=!>#(]|<[=!]|P=)|\\[1-9]|[*+?}]\+")
+# What Python's regular expressions have and RE2 has not: some escapes; and, once the escapes are out of the
+# way, looking around, atomic groups, references back, flags, and repeating more than a thousand times.
+_ESCAPE = re.compile(r"\\(.)")
+_NOT_RE2_ESCAPE = re.compile(r"[1-9NuUZ]|[^\x00-\x7f]")
+_NOT_RE2 = re.compile(r"\(\?(?!P<[A-Za-z_]\w*>|[ims]*(?:-[ims]+)?[:)])|[*+?}]\+", re.ASCII)
+_TIMES = re.compile(r"\{(\d+)(?:,(\d*))?\}", re.ASCII)
+_MOST_TIMES = 1000
+_NAMED_CLASS = re.compile(r"\[:\^?\w+:\]")  # of RE2 alone, such as [[:alpha:]]
 _SHELL_STAR = re.compile(r"(?:^|(?<!\\)[\w-])\*")
-_LINES = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+_LINES = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,200}")
 
 Values = str | list[str]
 
@@ -84,7 +91,7 @@ def _budget(
     for label, text in given.labels.items():
         key = f"labels.{label}"
         check.that(key, label, _usable_label, f"a name of a label other than {', '.join(_TAKEN)}")
-        check.that(key, text, _LINES.fullmatch, "a text of 1 to 200 characters on one line")
+        check.that(key, text, _usable_text, "a text of 1 to 200 characters on one line, without {{")
     labels = dict(given.labels)
     select: dict[str, Matcher] = {}
     for label, values in given.select.items():
@@ -96,6 +103,7 @@ def _budget(
                 raise document.error(key, f"{_quoted(values)} is not accepted; give {known}")
             if "pod_namespace" in given.select:
                 raise document.error(key, "a team is a list of namespaces; leave out pod_namespace beside it")
+            check.that("select.team", team, _usable_text, "a name without {{, for it becomes a label")
             select["pod_namespace"] = Matcher(exactly=teams[team])
             labels.setdefault("team", team)
         elif label in _SELECTABLE:
@@ -135,6 +143,11 @@ def _usable_label(label: str) -> bool:
     return _LABEL.fullmatch(label) is not None and not label.startswith("__") and label not in _TAKEN
 
 
+def _usable_text(text: str) -> bool:
+    """Whether it can be a label of alerts, which Prometheus reads as a template."""
+    return _LINES.fullmatch(text) is not None and "{{" not in text
+
+
 def _mass(document: Document, path: str, text: str) -> float:
     match = _MASS.fullmatch(text.strip())
     grams = float(match[1]) * _GRAMS[match[2]] if match else 0.0
@@ -149,14 +162,16 @@ def _matcher(document: Document, path: str, given: Values) -> Matcher:
     if not isinstance(given, str):
         return Matcher(exactly=_exactly(document, path, given))
     accepted = "a name, a regular expression of RE2 such as ml-.*, or a list of names"
-    if not _LINES.fullmatch(given) or _NOT_RE2.search(given):
+    if not _LINES.fullmatch(given) or _is_not_re2(given):
         raise document.error(path, f"{_quoted(given)} is not accepted; give {accepted}")
     if _SHELL_STAR.search(given):
         raise document.error(
             path, f"{_quoted(given)} is a pattern of the shell; give {accepted}, with .* for anything"
         )
     try:
-        empty = re.compile(given).fullmatch("") is not None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of sets in sets, which RE2 has not either
+            empty = re.compile(_NAMED_CLASS.sub(r"\\w", given)).fullmatch("") is not None
     except (re.error, RecursionError, OverflowError):
         raise document.error(path, f"{_quoted(given)} is not accepted; give {accepted}") from None
     if empty:
@@ -165,6 +180,15 @@ def _matcher(document: Document, path: str, given: Values) -> Matcher:
             f"{_quoted(given)} matches what has no such label too; give .+ for any value, or leave it out",
         )
     return Matcher(like=given)
+
+
+def _is_not_re2(pattern: str) -> bool:
+    """Whether Prometheus would refuse what Python takes."""
+    if any(_NOT_RE2_ESCAPE.match(escape[1]) for escape in _ESCAPE.finditer(pattern)):
+        return True
+    bare = _ESCAPE.sub("_", pattern)
+    times = [int(number) for pair in _TIMES.findall(bare) for number in pair if number]
+    return _NOT_RE2.search(bare) is not None or any(number > _MOST_TIMES for number in times)
 
 
 def _exactly(document: Document, path: str, given: Values) -> tuple[str, ...]:
