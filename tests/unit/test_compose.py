@@ -198,6 +198,14 @@ def test_amtool_accepts_alertmanagers_configuration() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_one_cause_is_one_message() -> None:
+    """Alerts that go with another are held back as docs/alerts.md shows it."""
+    page = (REPOSITORY / "docs/alerts.md").read_text()
+    (block,) = re.findall(r"^```yaml\n# alertmanager.yml\n(.*?)^```$", page, re.M | re.S)
+    ours = yaml.safe_load((FOLDER / "alertmanager/alertmanager.yml").read_text())
+    assert ours["inhibit_rules"] == yaml.safe_load(block)["inhibit_rules"]
+
+
 def test_grafana_is_provisioned() -> None:
     """It finds Prometheus and the dashboards where compose.yaml puts them."""
     source = yaml.safe_load((PROVISIONING / "datasources/wattledger.yaml").read_text())["datasources"][0]
