@@ -18,13 +18,13 @@ PAGES = sorted(
         *(REPOSITORY / "deploy").rglob("*.md"),
     ]
 )
-_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_LINK = re.compile(r"""\]\(([^)\s]+)\)|<[^>]*?\b(?:src|srcset|href)="([^"\s]+)""")
 _FENCED = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 
 
 def links_of(page: Path) -> list[str]:
-    """The targets of a page's links within the repository; code blocks have none."""
-    targets = _LINK.findall(_FENCED.sub("", page.read_text()))
+    """The targets of a page's links and pictures within the repository; code blocks have none."""
+    targets = [link or tag for link, tag in _LINK.findall(_FENCED.sub("", page.read_text()))]
     return [target for target in targets if "://" not in target]
 
 
