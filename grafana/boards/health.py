@@ -172,7 +172,8 @@ SAMPLER = (
 STORAGE = (
     Table(
         title="Agents with trouble in the last hour",
-        description="Counts over the last hour, the 25 worst of each; every column has a runbook.",
+        description="Counts over the last hour, the 25 worst of each; every column has a runbook. "
+        "Of names and carbon sources, an agent's first error for a reason is not seen.",
         queries=tuple(
             Query(f"topk(25, sum by ({NODE}) (increase({of(name)}[1h])) > 0)")
             for name in (
