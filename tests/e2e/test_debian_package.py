@@ -359,6 +359,16 @@ def test_the_agent_runs_with_each_drop_in(machine, name, granted):
     assert scrape(machine).sum("wattledger_sensor_up", sensor="powercap") == 1
 
 
+def test_root_frees_the_boards_of_the_service(machine):
+    """By the command in the README, which finds the agent by its state directory."""
+    drop_in(machine)
+    scrape(machine)
+    (command,) = re.findall(r"`sudo (wattledger gpu release [^`]+)`", (REPOSITORY / "README.md").read_text())
+    assert "released" in machine.shell(command)
+    assert "asked" in machine.shell(command.replace("release", "acquire"))
+    assert property_of(machine, "ActiveState") == "active"
+
+
 @needs_openssl
 @pytest.mark.parametrize(
     ("folder", "drop_ins"),

@@ -11,12 +11,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from tests.command_line import REPOSITORY
-from wattledger.cli.group import wattledger
 from wattledger.cli.load import load_settings
-from wattledger.exposition.catalogue import BY_SAMPLE_NAME
 
 PACKAGE = REPOSITORY / "exporter/wattledger"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -137,24 +134,6 @@ def test_the_readme_is_short_and_names_the_two_commands() -> None:
     script = (REPOSITORY / "dev").read_text()
     missing = [word for word in words if not re.search(rf"^ *{word}( \\| .*)?\)", script, re.M)]
     assert missing == []
-
-
-def test_every_command_and_flag_of_the_readme_exists() -> None:
-    """What people copy from the README is accepted by the command line."""
-    runner = CliRunner()
-    for command, rest in re.findall(r"\bwattledger ([a-z-]+)\b([^`\n]*)", readme()):
-        if command not in wattledger.commands:
-            continue
-        known = runner.invoke(wattledger, [command, "--help"]).output
-        for flag in re.findall(r"--[\w.-]*\w", rest.partition(" -- ")[0]):
-            assert flag in known, f"wattledger {command} {flag}"
-    commands = set(re.findall(r"`(?:\S*/)?wattledger ([a-z-]+)", readme()))
-    assert {"check", "report", "best-window"} <= commands <= set(wattledger.commands)
-
-
-def test_every_metric_of_the_readme_is_in_the_catalogue() -> None:
-    """A query that is copied gives an answer."""
-    assert set(re.findall(r"\bwattledger_\w+", readme())) <= set(BY_SAMPLE_NAME)
 
 
 def test_every_file_the_readme_points_to_is_there() -> None:
