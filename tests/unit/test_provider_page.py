@@ -8,10 +8,12 @@ import pytest
 
 from tests.command_line import REPOSITORY
 from wattledger.carbon.build import build_grid
-from wattledger.carbon.providers.registry import PROVIDERS
+from wattledger.carbon.live.fetch import FetchError
+from wattledger.carbon.providers.registry import PROVIDERS, build_provider
 from wattledger.cli.load import load_settings
 from wattledger.clock import SystemClock
 from wattledger.exposition.catalogue import BY_SAMPLE_NAME
+from wattledger.settings import IntensitySettings
 
 PAGE = (REPOSITORY / "docs/providers.md").read_text()
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.M | re.S)
@@ -56,3 +58,30 @@ def test_every_metric_of_the_page_is_in_the_catalogue():
     named = set(re.findall(r"\bwattledger_\w+", PAGE))
     assert named
     assert named <= set(BY_SAMPLE_NAME)
+
+
+@pytest.mark.parametrize(
+    ("line", "step_s"),
+    [
+        ("`electricity-maps`, `eco2mix` and `energi-data-service` always", 400 * 86_400),
+        ("`uk-carbon-intensity` within a half-hour", 1_800),
+        ("`energy-charts` within a day", 86_400),
+    ],
+)
+def test_agents_of_a_zone_send_the_same_request(line, step_s):
+    """At the start of the step and at its end, as the page says: one cache answers them all."""
+    assert line in PAGE
+    for name in re.findall(r"`([\w-]+)`", line):
+        zone = {"eco2mix": "FR", "energi-data-service": "DK1", "uk-carbon-intensity": "GB"}.get(name, "DE")
+        asked = []
+
+        def get(request, asked=asked):
+            asked.append(request)
+            raise FetchError("connect", "only asked")
+
+        for time_s in (0, step_s - 1):
+            settings = IntensitySettings(provider=name, grid_zone=zone, key_file="/key")
+            with pytest.raises(FetchError):
+                build_provider(settings, lambda: "secret").fetch(get, (1_782_864_000 + time_s) * 10**9)
+        first, last = asked
+        assert first == last
