@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from tests.chromium import Chromium, find_chromium
 from tests.command_line import REPOSITORY, environment
+from tests.unit.test_docs_links import PAGES, links_of
 
 pytestmark = [
     pytest.mark.e2e,
@@ -28,8 +30,14 @@ def size_of(png: bytes) -> tuple[int, int]:
     return struct.unpack(">II", png[16:24])
 
 
+def page_of(png: bytes) -> bytes:
+    """The digest of the page that it was taken of."""
+    (digest,) = re.findall(rb"tEXtPage\0([0-9a-f]{64})", png)
+    return digest
+
+
 def test_the_script_makes_every_picture_that_is_there(tmp_path):
-    """Each is small enough for a README, and what is committed has the width of what is made."""
+    """Each is small enough for a README, and shows the page as it is now; only fonts may differ."""
     done = subprocess.run(
         [sys.executable, FOLDER / "screenshots.py", tmp_path],
         env=environment(), capture_output=True, text=True, check=False, timeout=300,
@@ -40,8 +48,15 @@ def test_the_script_makes_every_picture_that_is_there(tmp_path):
     assert made.keys() == there.keys()
     for name, png in there.items():
         assert len(png) <= 300_000, name
-        assert size_of(png)[0] == size_of(made[name])[0] == (390 if "narrow" in name else 1200)
+        assert size_of(png)[0] == size_of(made[name])[0] == 1200
         assert size_of(png)[1] > 600
+        assert page_of(png) == page_of(made[name]), f"{name}: run python docs/images/screenshots.py"
+
+
+def test_every_picture_is_shown():
+    """On some page."""
+    shown = {(page.parent / link).resolve() for page in PAGES for link in links_of(page)}
+    assert {*FOLDER.glob("*.png"), FLOW} <= shown
 
 
 def test_the_drawing_has_a_title_and_a_description() -> None:
