@@ -131,6 +131,19 @@ def test_a_quarter_and_a_week_go_on_over_the_end_of_a_month(tmp_path: Path) -> N
 
 
 @needs_promtool
+def test_a_budget_goes_on_when_its_labels_and_its_period_are_changed(tmp_path: Path) -> None:
+    """The hours from before keep their labels and still count: 3 as a week's of owner a, 3 as a month's."""
+    series = [
+        ('budget:wattledger_emissions_grams:increase1h{budget="b", period="week", owner="a"}', "60x6 stale"),
+        (node("n1"), "_x6 180+30x20"),
+    ]
+    changed = rules(budget(labels={"owner": "b"}))
+    total = 'budget:wattledger_budget_consumed_grams:hourly{budget="b", owner="b", period="month"}'
+    expectations = [expect("budget:wattledger_budget_consumed_grams:hourly", "6h30m", (total, 360))]
+    assert run_test(tmp_path, changed, series, expectations, interval="30m") == ""
+
+
+@needs_promtool
 def test_no_account_is_no_consumption_of_zero(tmp_path: Path) -> None:
     """Where nothing was ever counted there is no value, so that nothing looks good for lack of data."""
     assert run_test(tmp_path, rules(budget()), [("up", "1x100")], [consumed("1h30m", None)]) == ""

@@ -68,17 +68,20 @@ class _Rules:
         return increase(self._budget, window)
 
     def _consumed(self) -> str:
-        """The whole hours of the period so far; 0 in its first hour, nothing where there is no account."""
+        """The whole hours of the period so far; 0 in its first hour, nothing where there is no account.
+
+        Without labels until they are recorded: hours from before the budget's labels were changed count too.
+        """
         days = DAYS[self._budget.period]
         hourly = self._one(HOURLY)
         return (
             "sum_over_time(\n"
             "  (\n"
-            f"    last_over_time({hourly}[{_BRIDGE}])\n"
+            f"    max(last_over_time({hourly}[{_BRIDGE}]))\n"
             f"    and on () (vector(time()) > on () max({self._one(START)} @ end()))\n"
             f"  )[{days}d:1h]\n"
             ")\n"
-            f"or {hourly} * 0"
+            f"or max({hourly}) * 0"
         )
 
     def _growth(self, window: str) -> str:
