@@ -1,4 +1,4 @@
-"""Workloads: from namespace to pod to container; units, users and accounts, jobs."""
+"""Workloads: from namespace to pod to container; units, users and accounts, jobs and virtual machines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EMISSIONS = "wattledger_workload_emissions_grams_total"
 CPU = "wattledger_workload_cpu_seconds_total"
 CONTAINER = ('kind="container"', 'pod_namespace=~"$namespace"')
 IN_A_NAMESPACE = 'pod_namespace!=""'
-JOB = ('kind="job"',)
+JOB = ('kind=~"job|vm"',)
 WHO = f"{NODE}, {IDENTITY}"
 WHICH_JOB = f"{NODE}, kind, id, name"
 ALL_NODES = "Over all nodes of the cluster and job, whichever instance is chosen."
@@ -41,7 +41,7 @@ def container(expression: str) -> str:
 
 
 def job(expression: str) -> str:
-    """A sum per job with its user and account; one that has no such label is left as it is."""
+    """A sum per job or virtual machine with its user and account; one that has none is left as it is."""
     info = (
         f"topk by ({NODE}, kind, id) (1, sum by ({NODE}, kind, id, user, account) (\n"
         f"count_over_time({of('wattledger_workload_info', *JOB)}[$__range]))) > bool 0"
@@ -50,7 +50,7 @@ def job(expression: str) -> str:
 
 
 def among_top_jobs(expression: str) -> str:
-    """A figure per job, of the 100 with most energy."""
+    """A figure per job or virtual machine, of the 100 with most energy."""
     return f"{expression}\nand on ({WHICH_JOB})\ntopk(100, {total(grown(ENERGY, *JOB), WHICH_JOB)})"
 
 
@@ -257,10 +257,10 @@ PEOPLE = (
 
 JOBS = (
     Table(
-        title="Jobs",
+        title="Jobs and virtual machines",
         description=(
-            "Batch jobs on the chosen nodes that ran in the time shown, the 100 with most energy: what each "
-            "of them cost there. A job on several nodes has one row per node."
+            "Batch jobs and virtual machines on the chosen nodes that ran in the time shown, the 100 with "
+            "most energy: what each of them cost there. One that was on several nodes has one row per node."
         ),
         queries=(
             Query(f"topk(100, {kwh(job(grown(ENERGY, *JOB)))})"),
@@ -275,7 +275,8 @@ JOBS = (
         ),
         labels=(
             Label("cluster", "Cluster"),
-            Label("id", "Job"),
+            Label("kind", "Kind"),
+            Label("id", "Id"),
             Label("name", "Name"),
             Label("user", "User"),
             Label("account", "Account"),
@@ -289,7 +290,7 @@ JOBS = (
         ),
         sort="Energy",
         width=16,
-        empty="without a batch system",
+        empty="without a batch system and virtual machines",
     ),
     Bars(
         title="Whose nobody is",
@@ -314,7 +315,7 @@ JOBS = (
 WORKLOADS = Dashboard(
     uid="wattledger-workloads",
     title="Wattledger / Workloads",
-    description="What workloads cost, by namespace, pod, container, unit, user, account and job.",
+    description="What workloads cost: namespace, pod, container, unit, user, account, job, virtual machine.",
     variables=(
         *selection(),
         Variable(
@@ -329,7 +330,7 @@ WORKLOADS = Dashboard(
         Row(title="Pods and containers", panels=PODS),
         Row(title="Units", panels=UNITS),
         Row(title="Users and accounts", panels=PEOPLE),
-        Row(title="Jobs, and what belongs to nobody", panels=JOBS),
+        Row(title="Jobs, virtual machines, and what belongs to nobody", panels=JOBS),
     ),
     span="3h",
 )

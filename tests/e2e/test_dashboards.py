@@ -203,6 +203,14 @@ def test_a_legend_is_short_and_names_its_workload(fleet):
         assert any(one.isdigit() and len(one) < 12 for one in ids)
 
 
+def test_virtual_machines_have_their_cost_beside_jobs(fleet):
+    """In all four columns."""
+    columns = [one for one in queries() if one.panel["title"] == "Jobs and virtual machines"]
+    assert len(columns) == 4
+    for column in columns:
+        assert {sample.labels["kind"] for sample in fleet.samples(column, "node-01")} == {"job", "vm"}
+
+
 def test_the_node_dashboard_shows_each_node(fleet):
     """With GPU or without, measured or estimated: what is empty says so."""
     empty = [
