@@ -127,6 +127,19 @@ def test_the_older_csv_files_of_electricity_maps(file: Path) -> None:
     assert points(read(file, older)) == [(-1, 0, 310.25), (0, 1, 320.0)]
 
 
+def test_decimal_commas_are_refused_not_cut_off(file: Path) -> None:
+    """300,5 would be 300 and a column without a name; empty columns at the end, as of a sheet, do no harm."""
+    feed = read(file, "start,grams_per_kwh\n2026-11-20T12:00Z,300,5\n")
+    assert feed.health.error == (
+        f"{file} line 2: has more than the 2 columns of the header; decimals are written with a point"
+    )
+    feed = read(file, 'start,grams_per_kwh\n2026-11-20T12:00Z,"300,5"\n')
+    assert feed.health.error.endswith(
+        "intensity is '300,5'; accepted are 0 to 5000 grams per kWh, as in 312.5"
+    )
+    assert points(read(file, "start,grams_per_kwh\n2026-11-20T12:00Z,300.5,,\n")) == [(0, 1, 300.5)]
+
+
 def test_an_empty_value_is_a_gap(file: Path) -> None:
     """The row before it ends at it, and is what is known until it is too old."""
     text = "start,grams_per_kwh\n2026-11-20T11:00Z,100\n2026-11-20T12:00Z,\n2026-11-20T13:00Z,300\n"
@@ -313,6 +326,23 @@ def test_beyond_its_data_the_last_value_holds_for_the_maximum_age(file: Path) ->
     feed.refresh(later_ns)
     assert feed.at(later_ns).grams_per_kwh == 300.0
     assert feed.at(later_ns + 1) == Intensity(grams_per_kwh=500.0, provider="static", fallback=True)
+
+
+@pytest.mark.parametrize(
+    ("day", "why"),
+    [
+        (30, "all values lie in the future, from 2026-11-30T11:00:00Z on"),
+        (10, "the newest value is too old: it held until 2026-11-10T14:00:00Z"),
+    ],
+)
+def test_a_file_without_a_value_for_now_says_which_time_it_is_of(file: Path, day: int, why: str) -> None:
+    """It counts as an error and is no reason to forget the file, whose time may come."""
+    feed = read(file, OWN.replace("11-20", f"11-{day}"), max_age_ns=HOUR_NS)
+    assert feed.health.error == f"{file}: {why}"
+    assert (feed.health.up, feed.health.errors) == (False, {"no_data": 1})
+    feed.refresh(NOON_NS + 10 * DAY_NS)
+    assert feed.health.up == (day == 30)
+    assert feed.at(NOON_NS + 10 * DAY_NS).fallback == (day == 10)
 
 
 def test_an_interval_is_the_mean_over_its_steps(file: Path) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import replace
+from datetime import UTC, datetime
 from operator import attrgetter
 
-from ..model import Intensity
+from ..model import S_NS, Intensity
 from .intensity import IntensitySource
 from .series import Point, Series
 
@@ -31,6 +32,22 @@ def known_at(series: Series, wall_ns: int, fresh_ns: int, max_age_ns: int) -> Po
     if point is None or wall_ns - min(fresh_ns, point.end_ns) > max_age_ns:
         return None
     return point
+
+
+def why_unknown(series: Series, wall_ns: int) -> str:
+    """Why `known_at` has nothing for a moment, in words."""
+    newest = series.before(wall_ns)
+    if newest is None:
+        return f"all values lie in the future, from {stamp(series.points[0].start_ns)} on"
+    return f"the newest value is too old: it held until {stamp(newest.end_ns)}"
+
+
+def stamp(wall_ns: int) -> str:
+    """A moment in UTC to the second, whatever a clock or a service says of it."""
+    try:
+        return datetime.fromtimestamp(wall_ns // S_NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"{wall_ns // S_NS} s"
 
 
 def next_change(series: Series, wall_ns: int, fresh_ns: int, max_age_ns: int) -> int:

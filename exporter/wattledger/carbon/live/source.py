@@ -6,14 +6,13 @@ import logging
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import msgspec
 
 from ...model import S_NS, FeedHealth, Intensity
 from ...settings import IntensitySettings, Role
 from ..intensity import IntensitySource, Static, world_average
-from ..known import intensity_of, known_at, mean_known, next_change
+from ..known import intensity_of, known_at, mean_known, next_change, stamp, why_unknown
 from ..providers.base import Provider
 from ..series import Series
 from .cache import SeriesCache
@@ -194,7 +193,7 @@ class LiveSource:
         doubt = _clock_doubt(series, now_ns)
         if known_at(series, now_ns, now_ns, self._max_age_ns) is None:
             raise FetchError(
-                "no_data", f"{self._provider.name}: {_gap(series, now_ns)}{doubt and '; '}{doubt}"
+                "no_data", f"{self._provider.name}: {why_unknown(series, now_ns)}{doubt and '; '}{doubt}"
             )
         if series.generated_ns > now_ns and doubt and not self._clock_doubted:
             log.warning("carbon source from the future", extra={**self._names(), "error": doubt})
@@ -268,26 +267,11 @@ class LiveSource:
         return {"role": self._role, "provider": self._provider.name}
 
 
-def _gap(series: Series, now_ns: int) -> str:
-    """Why nothing of a series holds now."""
-    newest = series.before(now_ns)
-    if newest is None:
-        return f"all values lie in the future, from {_stamp(series.points[0].start_ns)} on"
-    return f"the newest value is too old: it held until {_stamp(newest.end_ns)}"
-
-
 def _clock_doubt(series: Series, now_ns: int) -> str:
     """What to say when the provider's time and ours are far apart, else nothing."""
     if not series.generated_ns or abs(series.generated_ns - now_ns) <= CLOCK_TOLERANCE_NS:
         return ""
     return (
-        f"made at {_stamp(series.generated_ns)} by the provider's clock, and it is {_stamp(now_ns)} by this "
+        f"made at {stamp(series.generated_ns)} by the provider's clock, and it is {stamp(now_ns)} by this "
         "host's: check the clock (timedatectl)"
     )
-
-
-def _stamp(wall_ns: int) -> str:
-    try:
-        return datetime.fromtimestamp(wall_ns // S_NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):
-        return f"{wall_ns // S_NS} s"

@@ -25,7 +25,7 @@ def csv_rows(stream: BinaryIO, name: str, basis: Basis | None) -> tuple[Shape, I
     where, header = next(records, (f"{name} line 1", []))
     columns = {_plain(column): index for index, column in enumerate(header)}
     if _MAPS_TIME in columns:
-        return _electricity_maps(columns, records, where, basis)
+        return _electricity_maps(columns, len(header), records, where, basis)
     if "start" not in columns or "grams_per_kwh" not in columns:
         raise bad(
             where,
@@ -34,11 +34,15 @@ def csv_rows(stream: BinaryIO, name: str, basis: Basis | None) -> tuple[Shape, I
         )
     wanted = {"start": "start", "end": "end", "value": "grams_per_kwh", "estimated": "estimated"}
     indices = {key: columns[column] for key, column in wanted.items() if column in columns}
-    return Shape("own"), _rows(records, indices, utc=False)
+    return Shape("own"), _rows(records, indices, len(header), utc=False)
 
 
 def _electricity_maps(
-    columns: Mapping[str, int], records: Iterator[tuple[str, list[str]]], where: str, basis: Basis | None
+    columns: Mapping[str, int],
+    width: int,
+    records: Iterator[tuple[str, list[str]]],
+    where: str,
+    basis: Basis | None,
 ) -> tuple[Shape, Iterator[Row]]:
     wanted: Basis = basis or "lifecycle"
     values = {match[1]: index for text, index in columns.items() if (match := _MAPS_VALUE.fullmatch(text))}
@@ -47,7 +51,7 @@ def _electricity_maps(
         raise bad(where, f"there is no column with the {wanted} carbon intensity in gCO2eq/kWh")
     others = {"start": _MAPS_TIME, "estimated": "data estimated", "location": "zone id"}
     indices = {key: columns[column] for key, column in others.items() if column in columns}
-    return Shape("electricity-maps", wanted), _rows(records, indices | {"value": value}, utc=True)
+    return Shape("electricity-maps", wanted), _rows(records, indices | {"value": value}, width, utc=True)
 
 
 def _records(stream: BinaryIO, name: str) -> Iterator[tuple[str, list[str]]]:
@@ -75,13 +79,17 @@ def _lines(stream: BinaryIO, name: str) -> Iterator[str]:
 
 
 def _rows(
-    records: Iterator[tuple[str, list[str]]], indices: Mapping[str, int], *, utc: bool
+    records: Iterator[tuple[str, list[str]]], indices: Mapping[str, int], width: int, *, utc: bool
 ) -> Iterator[Row]:
     last = max(indices.values())
     columns = tuple(indices.items())
     for where, record in records:
         if len(record) <= last:
             raise bad(where, f"has {len(record)} columns instead of at least {last + 1}")
+        if any(record[width:]):
+            raise bad(
+                where, f"has more than the {width} columns of the header; decimals are written with a point"
+            )
         yield checked({key: record[index].strip() for key, index in columns}, where, utc=utc)
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from ...model import S_NS, Basis, FeedHealth, Intensity
 from ...settings import IntensitySettings, Role
 from ..intensity import IntensitySource
-from ..known import known_or_fallback, mean_known
+from ..known import known_at, known_or_fallback, mean_known, why_unknown
 from ..live.fetch import FetchError
 from ..series import Series
 from .series_csv import csv_rows
@@ -173,6 +173,8 @@ class FileSeries:
             os.close(fd)
         self._known = _Known(known.series, stamp, known.read_ns, now_ns)
         self._postponed = 0
+        if known_at(known.series, now_ns, now_ns, self._settings.max_age_ns) is None:
+            raise FetchError("no_data", f"{self._path}: {why_unknown(known.series, now_ns)}")
         if self._health.error and self._errors:
             log.info("carbon file works again", extra=self._names())
         self._health = FeedHealth(

@@ -119,5 +119,5 @@ def _value(given: Scalar, where: str) -> float | None:
     except (ValueError, OverflowError):
         value = math.nan
     if not 0.0 <= value <= MAX_G_PER_KWH:
-        raise bad(where, f"intensity is {quoted(given)}; accepted are 0 to 5000 grams per kWh")
+        raise bad(where, f"intensity is {quoted(given)}; accepted are 0 to 5000 grams per kWh, as in 312.5")
     return value
