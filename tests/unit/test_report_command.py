@@ -99,6 +99,19 @@ def test_a_journal_of_a_newer_version(folder):
     assert "written by a newer version of Wattledger" in refused(report(folder, *PERIOD))
 
 
+def test_what_an_older_agent_wrote_beside_a_newer_journal(folder):
+    """After a downgrade: its own hours are reported, and the others are said to be missing."""
+    with sqlite3.connect(folder / "journal.sqlite3") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    write(folder, Totals().use(WEB, 200 * J).pass_time(3600).batch(at(1.99)))
+    done = report(folder, *PERIOD, "--format", "json")
+    assert (done.returncode, json.loads(done.stdout)["totals"]["energy_joules"]) == (0, 200.0)
+    assert done.stderr == (
+        f"wattledger: {folder}/journal.sqlite3 was written by a newer version and is left out; this is what"
+        f" {folder}/journal-1.sqlite3 has, which this version wrote\n"
+    )
+
+
 def test_something_else_in_the_journals_place(folder):
     (folder / "journal.sqlite3").write_bytes(b"not a database, but long enough to be one" * 100)
     assert "cannot be read" in refused(report(folder, *PERIOD))

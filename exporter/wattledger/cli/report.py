@@ -17,7 +17,7 @@ import click
 from .. import __version__
 from ..errors import SettingsError, StorageError
 from ..ledger.journal_file import FILE
-from ..ledger.journal_read import JournalReader, open_for_reading
+from ..ledger.journal_read import JournalReader, find_journal, open_for_reading
 from ..report.as_csv import as_csv
 from ..report.as_html import as_html
 from ..report.as_json import as_json
@@ -89,7 +89,8 @@ def report(
     wanted = span(since, until, zone, now_ns)
     if top is None and shape in ("table", "html"):
         top = TOP
-    path = os.path.join(_folder(settings.storage.path), FILE)
+    folder = _folder(settings.storage.path)
+    path = find_journal(folder)
     with open_journal(path) as reader:
         found = gather(
             reader,
@@ -103,6 +104,12 @@ def report(
         if found is None:
             click.echo(f"wattledger: {_nothing(reader, wanted)}", err=True)
             return NOTHING_FOUND
+    if os.path.basename(path) != FILE:
+        click.echo(
+            f"wattledger: {os.path.join(folder, FILE)} was written by a newer version and is left out; this"
+            f" is what {path} has, which this version wrote",
+            err=True,
+        )
     if not found.complete:
         click.echo("wattledger: the newest hours may be missing; run this as the agent's user", err=True)
     _write(output, _rendered(found, shape).encode("utf-8", "replace"))
