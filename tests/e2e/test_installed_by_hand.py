@@ -80,7 +80,7 @@ def test_the_service_runs(machine):
     assert 'wattledger_node_energy_joules_total{component="cpu"}' in scrape(machine)
     assert machine.run("systemctl", "is-enabled", "wattledger").stdout.strip() == "enabled"
     assert machine.shell("stat --format=%U:%a /etc/wattledger").strip() == "root:755"
-    assert "checkpoint" in machine.shell("ls /var/lib/wattledger/")
+    assert "ledger.ckpt" in machine.shell("ls /var/lib/wattledger/")
 
 
 def test_the_group_is_made_and_the_rule_is_in_place(machine):
