@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from tests.command_line import REPOSITORY
 from tests.unit.test_docs_links import PAGES
+from wattledger.carbon.providers.registry import PROVIDERS
 from wattledger.cli.group import wattledger
 from wattledger.exposition.catalogue import BY_SAMPLE_NAME, FAMILIES
 
@@ -54,3 +55,18 @@ def test_every_command_and_flag_of_a_page_exists(page: Path) -> None:
         known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
         used = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert command is wattledger or used <= known, call
+
+
+def test_the_readme_counts_right() -> None:
+    """Zones of the tables, and live services."""
+    data = REPOSITORY / "exporter/wattledger/carbon/offline/data"
+    lines = [
+        line
+        for name in ("countries", "us_states", "cloud_regions")
+        for line in (data / f"{name}.csv").read_text().splitlines()
+        if not line.startswith("#")
+    ]
+    text = (REPOSITORY / "README.md").read_text()
+    assert f"a table of {len(lines) - 3} countries, states and cloud regions" in text
+    assert len(PROVIDERS) == 7
+    assert "live from seven services" in text
