@@ -167,6 +167,16 @@ def test_settings_and_keys_reach_the_agent(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "config", [None, {"carbon": None}, {"carbon": {"intensity": None}}, {"web": None}], ids=json.dumps
+)
+def test_settings_whose_lines_are_all_commented_out(config: dict[str, Any] | None, tmp_path: Path) -> None:
+    """A key without a value counts as not given, as it does for the agent."""
+    values = {"config": config, "serviceMonitor": {"enabled": True}}
+    assert settings_in(render(values), tmp_path).carbon.intensity.provider is None
+    assert "priced with the world average" in renderer.notes(values)
+
+
 def test_a_change_of_settings_rolls_the_pods() -> None:
     """The pods carry a checksum of the settings."""
 

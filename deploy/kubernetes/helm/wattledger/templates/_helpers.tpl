@@ -51,7 +51,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* The settings, with the files of the providers' keys put in. */}}
 {{- define "wattledger.config" -}}
-{{- $config := deepCopy .Values.config }}
+{{- $config := deepCopy (.Values.config | default dict) }}
 {{- if not .Values.demo.enabled }}
 {{- range $role, $secret := .Values.providerKeys }}
 {{- if $secret.secretName }}
@@ -79,7 +79,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* An endpoint of a ServiceMonitor or PodMonitor, without its port. */}}
 {{- define "wattledger.endpoint" -}}
-path: {{ dig "web" "telemetry_path" "/metrics" .root.Values.config }}
+path: {{ ((.root.Values.config).web).telemetry_path | default "/metrics" }}
 {{- if include "wattledger.tls" .root }}
 scheme: https
 {{- end }}
