@@ -12,6 +12,8 @@ import yaml
 from tests.command_line import REPOSITORY
 from tests.promtool import needs_promtool, promtool
 from wattledger.exposition.catalogue import BY_SAMPLE_NAME
+from wattledger.rules.budget import FleetBudget
+from wattledger.rules.generate import groups
 from wattledger.rules.load import load_budgets
 from wattledger.rules.pace import PACES, SECONDS
 
@@ -26,7 +28,10 @@ def rules(name: str) -> list[dict[str, Any]]:
 
 
 ALERTS = rules("wattledger.alerts.yml")
-RECORDED = {rule["record"] for rule in rules("wattledger.rules.yml")}
+FLEETS = [
+    rule for period in PACES for rule in groups([FleetBudget(name="b", limit_g=1, period=period)])[0]["rules"]
+]
+RECORDED = {rule["record"] for rule in [*rules("wattledger.rules.yml"), *FLEETS] if "record" in rule}
 
 
 def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
