@@ -1,8 +1,10 @@
 """The selector: shell patterns, one of which has to match for every label."""
 
+from dataclasses import replace
+
 import pytest
 
-from wattledger.carbon.budgets.selector import Selector
+from wattledger.carbon.budgets.selector import IDENTITY, Selector, labels_of
 from wattledger.errors import SettingsError
 from wattledger.model import OTHER, UNATTRIBUTED, Workload
 
@@ -44,6 +46,14 @@ TRAINER = Workload(
 )
 def test_every_label_has_to_match_one_of_its_patterns(select, expected):
     assert Selector(select).matches(TRAINER) is expected
+
+
+@pytest.mark.parametrize("label", IDENTITY)
+def test_no_fact_takes_the_place_of_an_identity_label(label):
+    """Facts come from outside, as the labels of a pod do, and may have any name."""
+    boasting = replace(TRAINER, facts=((label, "somebody-else"),))
+    assert not Selector({label: ("somebody-else",)}).matches(boasting)
+    assert Selector({label: (labels_of(TRAINER)[label],)}).matches(boasting)
 
 
 def test_what_is_unknown_matches_no_pattern():

@@ -7,6 +7,7 @@ import gzip
 import logging
 import time
 import traceback
+import tracemalloc
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -168,12 +169,18 @@ def test_a_body_is_bounded_with_and_without_a_length(server: HostileServer) -> N
 
 
 def test_a_compressed_bomb_is_defused(server: HostileServer) -> None:
-    """8 MiB of spaces are 8 KiB on the wire."""
+    """8 MiB of spaces are 8 KiB on the wire, and are never unpacked as a whole."""
     bomb = gzip.compress(b" " * (8 << 20))
     assert len(bomb) < 10_000
     server.behave = answer(bomb, Content_Encoding="gzip")
-    error = failure(server.url, max_bytes=100_000)
+    tracemalloc.start()
+    try:
+        error = failure(server.url, max_bytes=100_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
     assert error.reason == "too_large"
+    assert peak < 4 << 20
 
 
 @pytest.mark.parametrize(

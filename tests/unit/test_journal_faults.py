@@ -103,6 +103,14 @@ def test_a_journal_without_its_tables_is_moved_aside(tmp_path, path):
     assert sums(path) == {WEB.key: 2 * J}
 
 
+def test_a_batch_is_on_the_disk_before_it_counts_as_written(tmp_path):
+    """No power cut takes back what was told to be written: every commit waits for the disk (2 is FULL)."""
+    file = open_file(str(tmp_path))
+    with contextlib.closing(file.connection) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_a_newer_journal_is_left_alone(tmp_path, path, caplog):
     """A file of this version's own is used beside it, and again after a restart."""
     assert find_journal(str(tmp_path)) == str(path)

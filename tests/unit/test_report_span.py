@@ -51,6 +51,13 @@ def test_dates_are_those_of_the_time_zone():
     assert shown("last-day", None, "Europe/Berlin") == ["03-28 23:00", "03-29 22:00"]
 
 
+def test_times_without_an_offset_are_those_of_the_time_zone_too():
+    """The clocks of Berlin go back at 03:00 on 2025-10-26: 02:00 comes twice, and the first is meant."""
+    assert shown("2026-03-29T12:00", "2026-03-29T14:00", "Europe/Berlin") == ["03-29 10:00", "03-29 12:00"]
+    assert shown("2025-10-26T02:00", "2025-10-26T03:00", "Europe/Berlin") == ["10-26 00:00", "10-26 02:00"]
+    assert shown("2026-03-29T12:00Z", "2026-03-29T14:00Z", "Europe/Berlin") == ["03-29 12:00", "03-29 14:00"]
+
+
 def test_the_end_may_be_given():
     assert shown("last-month", "2026-02-10") == ["02-01 00:00", "02-10 00:00"]
     assert shown("month", "7d") == ["03-01 00:00", "03-23 11:00"]
