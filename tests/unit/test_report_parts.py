@@ -9,7 +9,8 @@ import pytest
 from wattledger.model import S_NS
 from wattledger.report import plot
 from wattledger.report.coverage import coverage
-from wattledger.report.records import Gap, Slice
+from wattledger.report.grouping import ranked
+from wattledger.report.records import Gap, Row, Slice
 from wattledger.report.series import drawable, joined
 from wattledger.report.span import HOUR_NS
 from wattledger.report.wording import length, plain, share
@@ -49,6 +50,20 @@ def test_what_was_booked_late_fills_the_gaps_before_it():
 def test_the_last_hour_may_still_run():
     found = coverage(minutes(60, 20), 0, HOUR_NS + HOUR_NS // 3)
     assert (found.ratio, found.gaps) == (1.0, ())
+
+
+def test_groups_are_ranked_by_all_that_they_emitted_not_by_energy():
+    """Ties go by energy, then by name; what is folded adds up."""
+    rows = [
+        Row(group="b", energy_uj=5, emissions_g=2.0),
+        Row(group="a", energy_uj=5, emissions_g=2.0),
+        Row(group="at night", energy_uj=9, emissions_g=1.0),
+        Row(group="large", energy_uj=1, emissions_g=1.0, embodied_g=3.0),
+        Row(group="busy", energy_uj=6, emissions_g=2.0),
+    ]
+    top, rest = ranked(rows, 4)
+    assert [row.group for row in top] == ["large", "busy", "a", "b"]
+    assert rest == Row(group="", energy_uj=9, emissions_g=1.0)
 
 
 def hour(number: int, energy_uj: int = 1) -> Slice:
