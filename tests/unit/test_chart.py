@@ -331,6 +331,33 @@ def test_refused(values: dict[str, Any], said: str) -> None:
     assert said in refusal_of(values)
 
 
+def emptied() -> dict[str, dict[str, Any]]:
+    """Values of which one is null, by its path: the two upper levels of values.yaml."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in yaml.safe_load((CHART / "values.yaml").read_text()).items():
+        found[key] = {key: None}
+        if isinstance(value, dict):
+            found |= {f"{key}.{below}": {key: {below: None}} for below in value}
+    return found
+
+
+@pytest.mark.parametrize(("path", "values"), emptied().items(), ids=emptied())
+def test_a_value_that_is_emptied_gives_valid_objects_or_is_called_missing(
+    path: str, values: dict[str, Any]
+) -> None:
+    """As when all below a key is commented out: Helm takes the default away with it."""
+    kubernetes_validate = pytest.importorskip("kubernetes_validate")
+    documents, refusal = [], ""
+    try:
+        documents = render(values)
+    except renderer.RenderError as error:
+        refusal = str(error)
+    assert documents or f"missing property '{path.rpartition('.')[2]}'" in refusal
+    for document in documents:
+        if NATIVE.fullmatch(document["apiVersion"]):
+            kubernetes_validate.validate(document, KUBERNETES[-1], strict=True)
+
+
 @pytest.mark.skipif(renderer.engine() == "helm-python-sdk", reason="the library has one Kubernetes version")
 def test_old_kubelets_need_consent() -> None:
     """nodes/proxy, which runs commands in every pod, is never granted without being named."""

@@ -131,12 +131,16 @@ ports:
   - name: metrics
     containerPort: {{ .Values.port }}
     protocol: TCP
+{{- with .Values.livenessProbe }}
 livenessProbe:
-  {{- include "wattledger.probe" (dict "root" . "path" "/-/healthy") | nindent 2 }}
-  {{- toYaml .Values.livenessProbe | nindent 2 }}
+  {{- include "wattledger.probe" (dict "root" $ "path" "/-/healthy") | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.readinessProbe }}
 readinessProbe:
-  {{- include "wattledger.probe" (dict "root" . "path" "/-/ready") | nindent 2 }}
-  {{- toYaml .Values.readinessProbe | nindent 2 }}
+  {{- include "wattledger.probe" (dict "root" $ "path" "/-/ready") | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* What a probe does: it holds no password and no certificate, so that where one is needed it connects only. */}}
