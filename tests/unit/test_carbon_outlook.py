@@ -143,7 +143,7 @@ def test_percentiles_rank_windows() -> None:
     told = outlook(course_of([80.0] * 12 + [20.0] * 12, unit="percentile"), at(0), Ranker())
     assert told is not None
     assert (told.windows[0].start_ns, told.windows[0].grams_per_kwh) == (at(12), 20.0)
-    assert told.unit == "percentile"
+    assert (told.unit, told.means) == ("percentile", {})
 
 
 def test_a_rank_is_a_share_of_time() -> None:
