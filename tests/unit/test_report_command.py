@@ -151,6 +151,26 @@ def test_the_report_goes_to_a_file_as_a_whole(folder, tmp_path):
     assert "--output" in said
 
 
+def test_an_output_of_one_dash_is_standard_output(folder, tmp_path):
+    """And no file of that name."""
+    done = report(folder, *PERIOD, "--output", "-", cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "-").exists()) == (0, False)
+    assert done.stdout.startswith("energy and emissions of node-7")
+
+
+def test_a_link_stays_a_link_and_a_device_a_device(folder, tmp_path):
+    """What a link leads to is replaced; what is no file, as /dev/null for root, is left alone."""
+    (tmp_path / "november.txt").write_text("old")
+    (tmp_path / "newest.txt").symlink_to("november.txt")
+    os.mkfifo(tmp_path / "fifo")
+    assert report(folder, *PERIOD, "--output", str(tmp_path / "newest.txt")).returncode == 0
+    assert (tmp_path / "newest.txt").is_symlink()
+    assert "node-7" in (tmp_path / "november.txt").read_text()
+    for path in ("fifo", "state"):
+        assert "no regular file" in refused(report(folder, *PERIOD, "--output", str(tmp_path / path)))
+    assert (tmp_path / "fifo").is_fifo()
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

@@ -8,14 +8,13 @@ import platform
 import pwd
 import shutil
 import sys
-import tempfile
 import time
 from typing import Any, get_args
 
 import click
 
 from .. import __version__
-from ..errors import SettingsError, StorageError
+from ..errors import StorageError
 from ..ledger.journal_file import FILE
 from ..ledger.journal_read import JournalReader, find_journal, open_for_reading
 from ..report.as_csv import as_csv
@@ -29,6 +28,7 @@ from .carbon_kinds import TimeZone
 from .flags import given
 from .kinds import read_text
 from .load import load_settings
+from .output import replace_file
 from .report_table import as_table
 
 USUAL_FOLDER = "/var/lib/wattledger"
@@ -187,7 +187,7 @@ def _nothing(reader: JournalReader, wanted: Span) -> str:
 
 def _write(output: str | None, body: bytes) -> None:
     """To standard output, or to a file that is replaced as a whole."""
-    if output is None:
+    if output in (None, "-"):
         try:
             sys.stdout.buffer.write(body)
             sys.stdout.buffer.flush()
@@ -196,16 +196,4 @@ def _write(output: str | None, body: bytes) -> None:
         except OSError as error:
             raise click.ClickException(f"cannot write the result: {error.strerror}") from error
         return
-    folder = os.path.dirname(os.path.abspath(output))
-    try:
-        descriptor, made = tempfile.mkstemp(dir=folder, prefix=".wattledger-report-")
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(body)
-            os.chmod(made, 0o644)
-            os.replace(made, output)
-        except OSError:
-            os.unlink(made)
-            raise
-    except OSError as error:
-        raise SettingsError(f"--output: {output} cannot be written: {error.strerror}") from error
+    replace_file(output, body)

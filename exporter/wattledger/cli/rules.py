@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 import click
 
@@ -14,6 +13,7 @@ from ..rules.generate import groups
 from ..rules.load import load_budgets
 from ..rules.pace import DAYS
 from ..rules.text import render
+from .output import replace_file
 
 
 @click.command(short_help="Write Prometheus rules for budgets over many nodes.")
@@ -37,7 +37,7 @@ def rules(config: str, output: str | None) -> int:
     if output in (None, "-"):
         click.echo(text, nl=False)
     else:
-        _write(output, text)
+        replace_file(output, text.encode())
     by = "checked by promtool" if checked else "not checked by promtool, which is not on PATH"
     click.echo(f"{len(budgets)} {'budget' if len(budgets) == 1 else 'budgets'}, {by}", err=True)
     return 0
@@ -59,23 +59,3 @@ def _head(config: str, budgets: tuple[FleetBudget, ...]) -> list[str]:
             f"{', '.join(missing)}.",
         ]
     return head
-
-
-def _write(path: str, text: str) -> None:
-    """Replace the file as a whole, so that Prometheus never reads half of one; a link to it stays a link."""
-    target = os.path.realpath(path)
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise SettingsError(f"--output: {path} is no regular file, so it cannot be replaced")
-    folder = os.path.dirname(target)
-    try:
-        descriptor, made = tempfile.mkstemp(dir=folder, prefix=".wattledger-rules-")
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(made, 0o644)  # mkstemp's 0600 would keep Prometheus out
-            os.replace(made, target)
-        except OSError:
-            os.unlink(made)
-            raise
-    except OSError as error:
-        raise SettingsError(f"--output: {path} cannot be written: {error.strerror}") from error
