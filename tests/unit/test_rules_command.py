@@ -106,6 +106,14 @@ def test_an_output_of_one_dash_is_standard_output(tmp_path: Path) -> None:
     assert done.stdout == run("rules", "--config", str(EXAMPLE)).stdout
 
 
+def test_a_list_with_a_line_break_in_its_name_is_one_comment(tmp_path: Path) -> None:
+    """The rules begin with the name of the file that they were made from."""
+    (tmp_path / "a: [\n.yml").write_text(EXAMPLE.read_text())
+    done = run("rules", "--config", "a: [\n.yml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("# Made by `wattledger rules --config a: [?.yml`;\n# ")
+
+
 def test_a_link_stays_a_link_and_a_device_a_device(tmp_path: Path) -> None:
     """What a link leads to is replaced; what is no file, such as /dev/stdout, is left alone."""
     (tmp_path / "v1.yml").write_text("before")

@@ -27,8 +27,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def render(groups: Sequence[Mapping[str, Any]], head: Sequence[str] = ()) -> str:
-    """A rule file of `groups` after `head` as comments."""
-    comments = "".join(f"# {line}".rstrip() + "\n" for line in head)
+    """A rule file of `groups` after `head` as comments, a line each whatever they hold."""
+    comments = "".join(f"# {_shown(line)}".rstrip() + "\n" for line in head)
     plain = MappingProxyType({"groups": list(groups)})
     body: str = yaml.dump(
         dict(plain),
@@ -39,3 +39,7 @@ def render(groups: Sequence[Mapping[str, Any]], head: Sequence[str] = ()) -> str
         default_flow_style=False,
     )
     return comments + body
+
+
+def _shown(line: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in line)
