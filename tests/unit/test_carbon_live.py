@@ -223,10 +223,11 @@ class TestPace:
         assert 980 < max(waits) <= 990
 
     def test_never_sooner_than_the_provider_allows(self) -> None:
+        """Nor in step with other nodes then."""
         pace = Pace(60 * S_NS, 300 * S_NS, random.Random(1))
         waits = [pace.succeeded() for _ in range(200)]
         assert min(waits) == 300
-        assert max(waits) <= 330
+        assert 325 < max(waits) <= 330
 
     def test_failures_back_off_to_an_hour(self) -> None:
         """Between 30 s and a bound that doubles; a success starts anew."""

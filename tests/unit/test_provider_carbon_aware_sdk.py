@@ -79,14 +79,38 @@ def test_durations(service, duration, minutes):
     assert point.value == 70.0
 
 
-def test_rows_of_several_locations_are_refused(service):
-    """One was asked for."""
+@pytest.mark.parametrize(
+    ("duration", "minutes"), [(30, 30), (0.5, 0.5), (0, 5), (-5, 5), (1441, 5), (None, 5)]
+)
+def test_durations_of_a_forecast(service, duration, minutes):
+    """In minutes; where they make no sense, a lone value holds for five."""
+    service.has_emissions = False
 
-    def mixed(path, payload):
-        payload[0]["location"] = "SOMEWHERE_ELSE"
+    def lone(path, payload):
+        point = {"timestamp": "2026-11-20T12:00:00Z", "value": 70, "duration": duration}
+        return [payload[0] | {"forecastData": [point]}]
+
+    service.change = lone
+    (point,) = provider(service).fetch(HttpGet(), NOW_NS).points
+    assert point.end_ns - point.start_ns == minutes * MINUTE_NS
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/emissions/bylocation", "answered for several locations at once"),
+        ("/emissions/forecasts/current", "answered for another location than eastus"),
+    ],
+)
+def test_rows_of_another_location_are_refused(service, path, words):
+    """One was asked for; in the past as in the forecast, such an answer makes all of it doubtful."""
+
+    def mixed(asked, payload):
+        if asked == path:
+            payload[0]["location"] = "SOMEWHERE_ELSE"
         return payload
 
     service.change = mixed
-    with pytest.raises(FetchError) as caught:
+    with pytest.raises(FetchError, match=words) as caught:
         provider(service).fetch(HttpGet(), NOW_NS)
     assert caught.value.reason == "bad_data"
