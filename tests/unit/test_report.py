@@ -182,6 +182,23 @@ def test_what_retention_deleted_is_no_mere_gap(tmp_path):
     assert made(tmp_path, start=24, end=48).deleted_until_ns is None
 
 
+def test_days_and_hours_tell_their_own_part_on_fallback(tmp_path):
+    """Two hours of one day, 600 J and 200 J, half of each on fallback; the day is their sum."""
+    totals = Totals()
+    first = totals.use(WEB, 600 * J, embodied_g=2.0).pass_time(3600).batch(at(0.99))
+    second = totals.use(WEB, 200 * J, embodied_g=1.0).pass_time(1800).batch(at(1.99))
+    report = made(tmp_path, first, second, end=2)
+    figures = [
+        (one.energy_uj // J, one.fallback_uj // J, one.emissions_g, one.embodied_g, one.covered_ns // HOUR_NS)
+        for one in (*report.hours, *report.days)
+    ]
+    assert figures == [
+        (600, 300, pytest.approx(0.06), 2.0, 1),
+        (200, 100, pytest.approx(0.02), 1.0, 0),
+        (800, 400, pytest.approx(0.08), 3.0, 1),
+    ]
+
+
 def test_shares_of_fallback_and_cautions(tmp_path):
     """Half of the energy of journal_batches is on fallback."""
     report = made(tmp_path, day_of_work().batch(at(0.99)), end=1)
