@@ -98,12 +98,18 @@ def test_the_process_is_the_same_one(now: tuple[str, ...]) -> None:
 
 @contextmanager
 def waiting(*flags: str, script: str = "echo ran", ignored: str = "") -> Iterator[subprocess.Popen[str]]:
-    """A process that has said that it waits; it is ended at the end, and when it hangs."""
+    """A process that has said that it waits; it is ended at the end, and when it hangs.
+
+    No other signal is ignored than told, whatever is ignored here, as in a background job.
+    """
     arguments = command("best-window", *flags, "--duration=1h", "--", "sh", "-c", script)
-    if ignored:
-        arguments = ["sh", "-c", f"trap '' {ignored}; exec \"$@\"", "sh", *arguments]
+    signals = ["--default-signal=INT,TERM", *([f"--ignore-signal={ignored}"] if ignored else [])]
     process = subprocess.Popen(
-        arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ["env", *signals, *arguments],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     watchdog = threading.Timer(60, process.kill)
     watchdog.start()
