@@ -155,6 +155,21 @@ def test_without_a_forecast_it_says_what_to_configure() -> None:
     assert refused.returncode == 69
 
 
+def test_a_course_that_is_too_short_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    """A file whose values end in an hour has room for half an hour, not for two hours; one has ended."""
+    path = tmp_path / "short.csv"
+    for ends_s, fits in ((3600, True), (-60, False)):
+        begin, end = stamp(time.time() - 7200), stamp(time.time() + ends_s)
+        path.write_text(f"start,end,grams_per_kwh\n{begin},{end},300\n")
+        assert (run("best-window", *of_file(str(path)), "--duration=30m").returncode == 0) == fits
+        refused = run("best-window", *of_file(str(path)), "--duration=2h")
+        assert refused.returncode == 69
+        assert refused.stderr == (
+            "wattledger: no forecast: file (intensity) works, but its values do not reach far enough ahead;"
+            " add later ones\n"
+        )
+
+
 def test_a_command_that_cannot_be_run_has_the_statuses_of_a_shell(
     tmp_path: Path, now: tuple[str, ...]
 ) -> None:

@@ -66,6 +66,13 @@ def what_to_configure(feeds: Sequence[FeedHealth]) -> str:
     if failed:
         return "no forecast: " + "; ".join(failed)
     providers = ["schedule", "file", *(name for name, facts in PROVIDERS.items() if facts.forecast)]
+    for feed in steering(feeds):
+        if feed.up and feed.provider in providers:
+            way = "add later ones" if feed.provider == "file" else "its plan or zone may have no forecast"
+            return (
+                f"no forecast: {feed.provider} ({feed.role}) works, but its values do not reach far enough"
+                f" ahead; {way}"
+            )
     return (
         "no forecast: the source that steers has no known course from now on; set carbon.signal.provider, or"
         f" carbon.intensity.provider, to one that has: {', '.join(providers)}"
