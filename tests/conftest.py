@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 GOLDEN = Path(__file__).parent / "golden"
 ALONE = frozenset(
@@ -22,6 +23,10 @@ ALONE = frozenset(
     }
 )
 """Files whose tests compare times, or shares of CPU that real processes get."""
+
+# How long an example takes says how busy the machine is, for several tests run at once.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
