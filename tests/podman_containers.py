@@ -7,10 +7,13 @@
 Mark such a test with `@needs_podman`: it is skipped, with the reason, where containers cannot be run.
 Nothing of the user's podman is touched: storage, locks and state lie in a temporary folder, and every
 container is removed on exit.
+The parent of their cgroups is everybody's; whoever leaves it last removes it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -30,7 +33,9 @@ APPLETS = ("sh", "sleep", "true")
 CGROUP_PARENT = "libpod_parent"
 """Where podman puts its containers by itself when it drives cgroupfs."""
 RUNTIMES = ("runc", "crun")
-TIMEOUT_S = 60.0
+USERS = Path(tempfile.gettempdir(), "wattledger-test-podman.lock")
+"""Locked, together with others, by everybody who has containers."""
+TIMEOUT_S = 120.0
 
 CONFIGURATION = """\
 [engine]
@@ -85,10 +90,9 @@ class Container(NamedTuple):
 class Podman:
     """`podman` with storage of its own and an image with a shell in it."""
 
-    def __init__(self) -> None:
-        self._clean = not _parents()
-
     def __enter__(self) -> Podman:
+        self._users = USERS.open("a")
+        fcntl.flock(self._users, fcntl.LOCK_SH)
         self._folder = Path(tempfile.mkdtemp(prefix="podman-"))  # podman takes no path beyond 50 characters
         root = self._folder / "rootfs"
         for name in ("bin", "proc", "sys", "dev", "etc", "tmp"):
@@ -107,7 +111,8 @@ class Podman:
     def __exit__(self, *_: object) -> None:
         self._podman("rm", "--all", "--force", "--time=0")
         shutil.rmtree(self._folder)
-        if self._clean:
+        with self._users, contextlib.suppress(BlockingIOError):  # another test's containers are made there
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _remove(_parents())
 
     def run(self, script: str, *options: str) -> Container:
