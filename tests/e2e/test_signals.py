@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 
 import pytest
@@ -60,10 +61,16 @@ def until(agent, true):
 
 
 def test_sigterm_ends_within_two_seconds_and_nothing_served_is_lost(host, agent):
-    """The next start goes on from what was served."""
+    """The next start goes on from what was served; nobody waits for connections that are open."""
     host.counters["package-0"].draw(100 * J)
     until(agent, lambda scrape: scrape.sum(NODE, component="cpu") == 100)
-    status, seconds = agent.terminate()
+    with (
+        socket.create_connection(("127.0.0.1", agent.port), timeout=10),
+        socket.create_connection(("127.0.0.1", agent.port), timeout=10) as idle,
+    ):
+        idle.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(9) == b"HTTP/1.1 "
+        status, seconds = agent.terminate()
     assert status == 0
     assert seconds < 2
     agent.start()

@@ -157,7 +157,7 @@ def test_certificates_are_renewed_under_a_scraping_prometheus_without_a_lost_scr
         assert agent.log.count("web configuration reloaded") >= 4
 
 
-def until(true, seconds=10.0) -> None:
+def until(true, seconds=30.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -189,7 +189,7 @@ def test_a_bad_new_file_leaves_the_agent_as_it_was(host, web, authority, tmp_pat
 
 
 def test_it_ends_in_good_order(host, web, authority, tmp_path):
-    """SIGTERM, with a connection open that says nothing."""
+    """SIGTERM, with a connection open that says nothing and would be closed after ten seconds."""
     web.write_text(tls())
     with agent_of(host, web, tmp_path, context=authority.client()) as agent:
         with (
@@ -198,7 +198,7 @@ def test_it_ends_in_good_order(host, web, authority, tmp_path):
         ):
             status, seconds = agent.terminate()
         assert status == 0
-        assert seconds < 2
+        assert seconds < 8
         assert "error" not in agent.log
 
 

@@ -75,7 +75,7 @@ class Web:
 
     @contextmanager
     def serving(self, **more):
-        """The server in a thread; it must have ended within 2 s when the block has."""
+        """The server in a thread; when the block has ended, it must end before any connection has to."""
         server = Server(
             application, ["127.0.0.1:0"], web_config_file=str(self.file), clock=self.clock, **more
         )
@@ -85,7 +85,7 @@ class Web:
             yield server
         finally:
             server.stop()
-            thread.join(2)
+            thread.join(8)
             assert not thread.is_alive()
 
 
