@@ -52,7 +52,7 @@ def service_of():
         service.stop()
 
 
-def answers(service, until=lambda found: found, timeout_s=5.0):
+def answers(service, until=lambda found: found, timeout_s=60.0):
     """What `drain` gives until the condition holds; the newest answer per workload."""
     found = {}
     deadline = time.monotonic() + timeout_s
@@ -125,22 +125,21 @@ def test_a_source_that_hangs_is_set_aside_and_comes_back_when_it_returns(service
     other = container(2)
 
     def hang():
-        gate.wait(20)
+        gate.wait(120)
         return Names(name="late")
 
     slow = Source("slow", {WEB.id: hang})
     service = service_of(
-        slow, Source("docker", {WEB.id: Names(name="web"), other.id: Names(name="two")}), stuck_ns=S // 10
+        slow, Source("docker", {WEB.id: Names(name="web"), other.id: Names(name="two")}), stuck_ns=S // 2
     )
     service.ask([WEB, other])
-    began = time.monotonic()
     found = answers(service, lambda f: {WEB.key, other.key} <= f.keys())
     assert {answer.names.name for answer in found.values()} == {"web", "two"}
-    assert time.monotonic() - began < 5
+    assert not gate.is_set()
     assert not service.health()["slow"].up
     assert service.health()["slow"].errors["stuck"] == 1
     gate.set()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not service.health()["slow"].up:
         assert time.monotonic() < deadline
         service.drain()
@@ -165,7 +164,7 @@ def test_settle_returns_when_everything_was_tried_once(service_of):
     service = service_of(Source("docker", {}))
     workloads = [container(n) for n in range(200)]
     service.ask(workloads)
-    service.settle(5)
+    service.settle(60)
     assert {answer.key for answer in service.drain()} == {workload.key for workload in workloads}
 
 

@@ -288,7 +288,11 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(content=VALUES | st.text(max_size=40))
 def test_whatever_the_file_holds_it_is_read_or_refused_in_one_line(file, content):
     text = content if isinstance(content, str) else yaml.safe_dump(content, allow_unicode=True)
