@@ -282,6 +282,19 @@ def test_what_may_be_counted_later_is_there_from_the_start_as_zero():
     ]
 
 
+@pytest.mark.parametrize("flag", ["estimated", "fallback"])
+def test_an_intensity_says_whether_it_is_estimated_and_whether_a_fallback(flag):
+    """Each by itself."""
+    shot = rich_snapshot()
+    plain = replace(shot.price.intensity, estimated=False, fallback=False)
+    intensity = replace(plain, **{flag: True})
+    text = text_of(replace(shot, price=replace(shot.price, intensity=intensity)))
+    told = {
+        name: lines_of(text, f"grid_carbon_intensity_{name}")[0][-1] for name in ("estimated", "fallback")
+    }
+    assert told == {"estimated": "0", "fallback": "0"} | {flag: "1"}
+
+
 def test_a_market_based_intensity_says_whether_it_is_a_fallback():
     """Apart from that of the grid, which may be live meanwhile."""
     shot = rich_snapshot()

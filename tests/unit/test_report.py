@@ -206,6 +206,13 @@ def test_shares_of_fallback_and_cautions(tmp_path):
     assert any("50.0 %" in text and "fallback" in text for text in cautions(report))
 
 
+def test_a_journal_whose_log_could_not_be_read_is_a_caution(tmp_path):
+    """As of a copy of the main file alone."""
+    report = made(tmp_path, day_of_work().batch(at(0.99)), end=1)
+    assert not any("newest hours" in text for text in cautions(report))
+    assert any("newest hours may be missing" in text for text in cautions(replace(report, complete=False)))
+
+
 def test_sources_have_their_provenance(tmp_path):
     totals = day_of_work()
     first = totals.batch(at(0.9))
@@ -266,6 +273,19 @@ def test_csv_is_exact_and_by_the_rfc(tmp_path):
     assert [row["energy_joules"] for row in rows] == ["1.234567", "0.000000", "0.000001", "1.234568"]
     assert rows[0]["id"] == "'" + HOSTILE.id  # a spreadsheet would work it out
     assert rows[0]["group"] == "unit/" + HOSTILE.id
+
+
+def test_csv_tells_idle_energy_and_how_many_workloads_there_are(tmp_path):
+    """100 J that a container was charged with and 200 J of nobody are the node's 300 J of idle energy."""
+    totals = day_of_work().use(WEB, 100 * J, mode="idle")
+    text = as_csv(made(tmp_path, totals.batch(at(0.5)), end=1, by="namespace"))
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [(row["row"], row["workloads"], row["idle_joules"]) for row in rows] == [
+        ("group", "2", "100.000000"),
+        ("idle", "", "200.000000"),
+        ("unattributed", "", "0.000000"),
+        ("total", "", "300.000000"),
+    ]
 
 
 def test_json_follows_the_schema_and_holds_what_is_hostile(tmp_path):
