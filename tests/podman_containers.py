@@ -110,7 +110,7 @@ class Podman:
 
     def __exit__(self, *_: object) -> None:
         self._podman("rm", "--all", "--force", "--time=0")
-        shutil.rmtree(self._folder)
+        _remove_folder(self._folder)
         with self._users, contextlib.suppress(BlockingIOError):  # another test's containers are made there
             fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _remove(_parents())
@@ -177,6 +177,18 @@ def _parents() -> list[Path]:
     base = Path(HostFS().cgroupfs)
     folders = [base, *(folder for folder in base.iterdir() if folder.is_dir())]
     return [folder / CGROUP_PARENT for folder in folders if (folder / CGROUP_PARENT).is_dir()]
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a storage folder; a conmon that is about to end may have podman look into it once more."""
+    deadline = time.monotonic() + 20
+    while folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _remove(parents: list[Path]) -> None:
