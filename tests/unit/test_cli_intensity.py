@@ -149,6 +149,13 @@ def test_the_deadline_comes_first() -> None:
     assert (found.start_ns, found.mean) == (at(11), 150.0)
 
 
+def test_the_deadline_comes_first_within_a_step_too() -> None:
+    """Done by 12:30 means half of the first low hour, though the forecast has the whole of it."""
+    host = Host(Scripted(course_of(VALLEY)))
+    found = planned(host, two_hours(at(0), deadline=12.5))
+    assert (found.start_ns, found.mean) == (at(10.5), 175.0)
+
+
 def test_a_saving_too_small_is_not_waited_for() -> None:
     """50 % are there: they are waited for at 50, and not at 51."""
     host = Host(Scripted(course_of(VALLEY)))

@@ -32,3 +32,16 @@ def test_an_agent_that_ends_leaves_nothing_out(tmp_path):
     run(node, 90, step=15)
     node.ledger.close()
     assert joules_by_hour(tmp_path) == [9000]
+
+
+def test_the_rest_of_a_boot_that_ended_in_a_crash_is_booked_by_the_next_agent(tmp_path):
+    """A minute was up after 60 s of 90, the other 30 are in the checkpoint; the new boot draws 1500 J."""
+    node = make(tmp_path, retention_ns=400 * DAY_NS)
+    set_wall(node, "2026-03-10T12:00:00")
+    node.sampler.tick()
+    run(node, 90, step=15)
+    node.reboot(60)
+    node.sampler.tick()
+    run(node, 15, step=15)
+    node.ledger.close()
+    assert joules_by_hour(tmp_path) == [10_500]

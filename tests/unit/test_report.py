@@ -206,6 +206,21 @@ def test_shares_of_fallback_and_cautions(tmp_path):
     assert any("50.0 %" in text and "fallback" in text for text in cautions(report))
 
 
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("weak_uj", "25.0 % of the energy was priced with an intensity that its source calls estimated"),
+        ("estimated_uj", "25.0 % of the energy was estimated, not measured"),
+    ],
+)
+def test_what_is_estimated_is_a_caution(tmp_path, part, words):
+    """300 of 1200 J; where there is none, nothing is said of it."""
+    report = made(tmp_path, day_of_work().batch(at(0.99)), end=1)
+    assert not any("estimated" in text for text in cautions(report))
+    totals = replace(report.totals, **{part: 300 * J})
+    assert any(words in text for text in cautions(replace(report, totals=totals)))
+
+
 def test_a_journal_whose_log_could_not_be_read_is_a_caution(tmp_path):
     """As of a copy of the main file alone."""
     report = made(tmp_path, day_of_work().batch(at(0.99)), end=1)
