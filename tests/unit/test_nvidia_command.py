@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -85,6 +86,14 @@ def test_a_state_directory_nobody_uses(tmp_path: Path, there: bool) -> None:
     done = CliRunner().invoke(gpu, ["release", "--storage.path", str(tmp_path)])
     assert done.exit_code != 0
     assert "--pid" in done.output
+
+
+@pytest.mark.skipif(os.path.lexists("/var/lib/wattledger"), reason="this host has an agent's state")
+def test_without_a_state_directory_the_agent_is_named_by_its_process() -> None:
+    """Nothing is configured, and there is none at the usual place."""
+    done = CliRunner().invoke(gpu, ["release"])
+    assert done.exit_code != 0
+    assert "no state directory is known; name the agent with --pid" in done.output
 
 
 def test_only_workers_of_the_agent_count(agent: subprocess.Popen[str]) -> None:

@@ -12,8 +12,9 @@ import click
 
 from ..errors import SensorError
 from ..gpu import control
-from .flags import EPILOG, given, settings_flags
+from .flags import given
 from .load import load_settings
+from .state import state_folder, state_options
 
 WAIT_S = 10.0
 STEP_S = 0.05
@@ -30,9 +31,9 @@ def _pid_option(command: Any) -> Any:
     )(command)
 
 
-@gpu.command(epilog=EPILOG, short_help="Free the device files of NVIDIA boards.")
+@gpu.command(short_help="Free the device files of NVIDIA boards.")
 @_pid_option
-@settings_flags(("storage",))
+@state_options
 def release(pid: int | None, **parameters: Any) -> int:
     """Have the running agent close NVIDIA's device files: for a driver upgrade, MIG changes or a reset.
 
@@ -54,9 +55,9 @@ def release(pid: int | None, **parameters: Any) -> int:
     return 0
 
 
-@gpu.command(epilog=EPILOG, short_help="Take released boards back.")
+@gpu.command(short_help="Take released boards back.")
 @_pid_option
-@settings_flags(("storage",))
+@state_options
 def acquire(pid: int | None, **parameters: Any) -> int:
     """Have the running agent take the NVIDIA boards back after a release."""
     _ask(control.ACQUIRE, pid, parameters)
@@ -110,6 +111,7 @@ def _ask(request: signal.Signals, pid: int | None, parameters: dict[str, Any]) -
 
 def _agent(parameters: dict[str, Any]) -> int:
     settings = load_settings(given(parameters), os.environ)
-    if settings.storage.path is None:
-        raise control.ControlError("no state directory is configured; name the agent with --pid")
-    return control.agent_of(settings.storage.path)
+    folder = state_folder(settings.storage.path)
+    if folder is None:
+        raise control.ControlError("no state directory is known; name the agent with --pid")
+    return control.agent_of(folder)

@@ -30,8 +30,8 @@ from .kinds import read_text
 from .load import load_settings
 from .output import replace_file
 from .report_table import as_table
+from .state import state_folder, state_options
 
-USUAL_FOLDER = "/var/lib/wattledger"
 TOP = 20
 NOTHING_FOUND = 1
 
@@ -62,11 +62,7 @@ NOTHING_FOUND = 1
 @click.option("--timezone", metavar="ZONE", help="Time zone of days and times.  [default: carbon.timezone]")
 @click.option("--node", metavar="NAME", help="What the node is called.  [default: the name of this host]")
 @click.option("--output", metavar="FILE", help="Where the report goes.  [default: standard output]")
-@click.option(
-    "--storage.path", "storage_path", metavar="PATH",
-    help=f"State directory of the agent.  [default: as the agent's, else {USUAL_FOLDER}]",
-)  # fmt: skip
-@click.option("--config.file", "config_file", metavar="PATH", help="Settings file of the agent.")
+@state_options
 def report(
     *,
     since: str,
@@ -127,13 +123,12 @@ def _rendered(found: Report, shape: str) -> str:
 
 
 def _folder(configured: str | None) -> str:
-    if configured is not None:
-        return configured
-    if os.path.isdir(USUAL_FOLDER):
-        return USUAL_FOLDER
-    raise StorageError(
-        "no state directory is known; give --storage.path, or the agent's settings with --config.file"
-    )
+    folder = state_folder(configured)
+    if folder is None:
+        raise StorageError(
+            "no state directory is known; give --storage.path, or the agent's settings with --config.file"
+        )
+    return folder
 
 
 def open_journal(path: str) -> JournalReader:
