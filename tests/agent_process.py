@@ -28,7 +28,7 @@ from tests.ports import free_port
 
 REPOSITORY = Path(__file__).parent.parent
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 
 Key = tuple[str, frozenset[tuple[str, str]]]
 
@@ -139,7 +139,11 @@ class AgentProcess:
 
     def __enter__(self) -> AgentProcess:
         self.start()
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

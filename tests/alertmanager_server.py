@@ -29,7 +29,7 @@ from tests.agent_process import REPOSITORY
 from tests.ports import free_port
 
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 
 needs_alertmanager = pytest.mark.skipif(
     PROGRAM is None, reason="no prometheus-alertmanager on PATH (apt-get install prometheus-alertmanager)"

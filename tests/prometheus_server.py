@@ -26,7 +26,7 @@ import pytest
 
 from tests.ports import free_port
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 PORTS_TO_TRY = 3
 
 
@@ -226,7 +226,7 @@ class PrometheusServer:
         targets: list[dict[str, Any]] = self._get("targets", {"state": "active"})["activeTargets"]
         return targets
 
-    def wait_for(self, expression: str, timeout_s: float = 30.0) -> list[Sample]:
+    def wait_for(self, expression: str, timeout_s: float = 60.0) -> list[Sample]:
         """Ask again until the expression gives anything; raises TimeoutError saying how the targets are."""
         deadline = time.monotonic() + timeout_s
         while True:
