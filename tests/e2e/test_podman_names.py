@@ -84,12 +84,12 @@ def info_of(scrape, container):
     return next((scrape.labels[key] for key in found), {})
 
 
-def wait_for(agent, condition, timeout_s=20.0):
+def wait_for(agent, condition, timeout_s=60.0):
     """The first scrape for which the condition holds."""
     deadline = time.monotonic() + timeout_s
     while True:
         scrape = agent.scrape()
         if condition(scrape):
             return scrape
-        assert time.monotonic() < deadline, agent.log()
+        assert time.monotonic() < deadline, agent.log
         time.sleep(0.5)
