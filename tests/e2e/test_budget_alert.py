@@ -140,7 +140,9 @@ def test_a_fast_burn_is_delivered_and_a_normal_load_is_not(tmp_path):
             assert alert is not None, (
                 f"not delivered; used of the limit: {used}; {prometheus.query('ALERTS')}"
             )
-            live_s = prometheus.by("cluster", f"5 * count_over_time(up{{{node}}}[10m])")
+            live = f"5 * count_over_time(up{{{node}}}[10m])"
+            prometheus.wait_for(f"count({live} >= {LIVE_S}) == {len(LOADS)}")  # each has its own seconds
+            live_s = prometheus.by("cluster", live)
             active = {
                 sample.labels["cluster"] for sample in prometheus.query(f'ALERTS{{alertname="{FAST}"}}')
             }
