@@ -245,7 +245,13 @@ CARBON = (
         "liters_per_kilowatt_hour",
         "Water usage effectiveness of the site, per kWh of IT energy.",
     ),
-    gauge("carbon_source_up", "", "1 if the last request to a live source worked.", "role", "provider"),
+    gauge(
+        "carbon_source_up",
+        "",
+        "1 if the last request to a live source worked, or its file has a value for now.",
+        "role",
+        "provider",
+    ),
     gauge(
         "carbon_source_last_success_timestamp_seconds",
         "seconds",
