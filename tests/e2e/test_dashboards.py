@@ -152,7 +152,9 @@ def fleet(tmp_path_factory):
                 folder / "prometheus", scrape_configs=scrapes, rule_files=[str(shorter_rules(folder))]
             )
         )
-        prometheus.wait_for(f"count(wattledger_build_info) == {len(NODES) + 1}")
+        # The panels that add up take one value a minute: there is one in whatever minute the time begins.
+        for recorded in ("node_energy_joules", "node_emissions_grams"):
+            prometheus.wait_for(f"count(instance:wattledger_{recorded}:rate5m offset 3s) == {len(NODES) + 1}")
         began, before = time.time(), scrape_all(demo)
         prometheus.wait_for(f"vector(time()) > {began + RANGE_S}", timeout_s=RANGE_S + 30)
         prometheus.wait_for("count(instance:wattledger_node_energy_joules:rate1d) > 0")
