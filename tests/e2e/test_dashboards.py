@@ -155,6 +155,7 @@ def fleet(tmp_path_factory):
         # The panels that add up take one value a minute: there is one in whatever minute the time begins.
         for recorded in ("node_energy_joules", "node_emissions_grams"):
             prometheus.wait_for(f"count(instance:wattledger_{recorded}:rate5m offset 3s) == {len(NODES) + 1}")
+        prometheus.wait_for("count(namespace:wattledger_workload_energy_joules:rate5m offset 3s) > 1")
         began, before = time.time(), scrape_all(demo)
         prometheus.wait_for(f"vector(time()) > {began + RANGE_S}", timeout_s=RANGE_S + 30)
         prometheus.wait_for("count(instance:wattledger_node_energy_joules:rate1d) > 0")
