@@ -24,6 +24,9 @@ ALONE = frozenset(
 )
 """Files whose tests compare times, or shares of CPU that real processes get."""
 
+LONG = ("test_fleet.py", "test_budget_alert.py", "test_rules_files.py", "test_image.py", "test_report.py")
+"""Files that take a minute or more each, waiting or working: they begin first, so none is left to the end."""
+
 # How long an example takes says how busy the machine is, for several tests run at once.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
@@ -33,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name in ALONE:
             item.add_marker("alone")
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
